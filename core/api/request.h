@@ -1,0 +1,62 @@
+/* Requests of the wire protocols, read for routing. Pure: no I/O, no clock.
+ *
+ * The bytes of the body stay as they came; what routing needs is read out of them, and the model name can be
+ * exchanged in place. Formats: OpenAI API reference (chat, completions, responses, embeddings), Anthropic
+ * API reference (messages, count_tokens), llama.cpp tools/server/README.md (the rest).
+ */
+#ifndef PM_API_REQUEST_H
+#define PM_API_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/json.h"
+
+enum pm_protocol {
+    PM_PROTO_CHAT,
+    PM_PROTO_COMPLETIONS,
+    PM_PROTO_RESPONSES,
+    PM_PROTO_EMBEDDINGS,
+    PM_PROTO_MESSAGES,
+    PM_PROTO_COUNT_TOKENS,
+    PM_PROTO_NATIVE /* llama-server's own paths */
+};
+
+const char *pm_protocol_name(enum pm_protocol p);
+
+/* Anthropic's family: its error shape, its headers. */
+bool pm_protocol_is_anthropic(enum pm_protocol p);
+
+struct pm_api_request {
+    enum pm_protocol protocol;
+    const char *body; /* borrowed */
+    size_t len;
+    struct pm_json_spans spans;
+    cJSON *root;
+    const char *model; /* "" when absent */
+    bool stream, json_schema;
+    char *system, *last_user, *last_tool_result; /* never NULL */
+    size_t system_len, last_user_len, last_tool_result_len;
+    unsigned messages, user_turns, tools, tool_results, images, audio;
+    long long prompt_tokens; /* estimated */
+    long long max_tokens;    /* asked for, 0 when not */
+    uint64_t conversation;   /* the same for all turns of one conversation */
+};
+
+/* Reads a body, which must stay as long as the result. A negative code with a sentence that names the JSON path and
+ * what is expected; PM_ETOOBIG is too deep. Nothing is to be released then. */
+int pm_api_read(enum pm_protocol p, const char *body, size_t len, struct pm_api_request *out,
+                struct pm_error *err) PM_MUST;
+void pm_api_request_release(struct pm_api_request *r);
+
+/* Frees what only routing needs; the request can still be sent. */
+void pm_api_request_shrink(struct pm_api_request *r);
+
+/* The body with another model name; every other byte is kept. */
+void pm_api_body_with_model(const struct pm_api_request *r, const char *model, struct pm_buf *out);
+
+/* An error in the caller's protocol: {"error": ...} or {"type":"error", ...}. `code` may be NULL. */
+void pm_api_error_body(bool anthropic, int status, const char *code, const char *message, const char *request_id,
+                       struct pm_buf *out);
+
+#endif

@@ -1,0 +1,312 @@
+#include "core/base/json.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/alloc.h"
+#include "core/base/text.h"
+
+struct scan {
+    const char *text;
+    size_t len, at;
+    unsigned depth;
+    struct pm_json_spans *spans;
+    struct pm_error *err;
+};
+
+static int value(struct scan *s);
+
+static int fail(struct scan *s, const char *what)
+{
+    return pm_error_set(s->err, PM_EINVAL, "%s at byte %zu", what, s->at);
+}
+
+static int peek(const struct scan *s)
+{
+    return s->at < s->len ? (unsigned char)s->text[s->at] : -1;
+}
+
+static void blanks(struct scan *s)
+{
+    while (s->at < s->len && (s->text[s->at] == ' ' || s->text[s->at] == '\n' || s->text[s->at] == '\r' ||
+                              s->text[s->at] == '\t'))
+        s->at++;
+}
+
+static bool is_hex(int c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static int escape(struct scan *s)
+{
+    s->at++;
+    int c = peek(s);
+    if (c == 'u') {
+        for (int i = 0; i < 4; i++) {
+            s->at++;
+            if (!is_hex(peek(s)))
+                return fail(s, "\\u without four hexadecimal digits");
+        }
+    } else if (c < 0 || !strchr("\"\\/bfnrt", c)) {
+        return fail(s, "an unknown escape in a string");
+    }
+    s->at++;
+    return PM_OK;
+}
+
+static int string(struct scan *s)
+{
+    static const unsigned char special[256] = {
+        [0 ... 31] = 1, ['"'] = 1, ['\\'] = 1};
+    s->at++;
+    for (;;) {
+        while (s->at < s->len && !special[(unsigned char)s->text[s->at]])
+            s->at++;
+        int c = peek(s);
+        if (c < 0)
+            return fail(s, "the text ends inside a string");
+        if (c == '"') {
+            s->at++;
+            return PM_OK;
+        }
+        if (c != '\\')
+            return fail(s, "a raw control character in a string");
+        int rc = escape(s);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+static size_t digits(struct scan *s)
+{
+    size_t n = 0;
+    for (; peek(s) >= '0' && peek(s) <= '9'; n++)
+        s->at++;
+    return n;
+}
+
+static int number(struct scan *s)
+{
+    if (peek(s) == '-')
+        s->at++;
+    bool zero = peek(s) == '0';
+    size_t n = digits(s);
+    if (!n || (zero && n > 1))
+        return fail(s, "a malformed number");
+    if (peek(s) == '.') {
+        s->at++;
+        if (!digits(s))
+            return fail(s, "a malformed number");
+    }
+    if (peek(s) == 'e' || peek(s) == 'E') {
+        s->at++;
+        if (peek(s) == '+' || peek(s) == '-')
+            s->at++;
+        if (!digits(s))
+            return fail(s, "a malformed number");
+    }
+    return PM_OK;
+}
+
+static int word(struct scan *s, const char *w)
+{
+    size_t n = strlen(w);
+    if (s->len - s->at < n || memcmp(s->text + s->at, w, n) != 0)
+        return fail(s, "an unexpected character");
+    s->at += n;
+    return PM_OK;
+}
+
+static int note_member(struct scan *s, const struct pm_json_member *m)
+{
+    struct pm_json_spans *spans = s->spans;
+    for (size_t i = 0; i < spans->n; i++) {
+        const struct pm_json_member *o = &spans->members[i];
+        if (o->key_len == m->key_len && memcmp(s->text + o->key, s->text + m->key, m->key_len) == 0)
+            return pm_error_set(s->err, PM_EINVAL, "the key \"%.*s\" stands twice", (int)m->key_len,
+                                s->text + m->key);
+    }
+    if (spans->n == PM_JSON_MEMBERS)
+        return pm_error_set(s->err, PM_EINVAL, "more than %d keys at the top level", PM_JSON_MEMBERS);
+    spans->members[spans->n++] = *m;
+    return PM_OK;
+}
+
+static int member(struct scan *s)
+{
+    struct pm_json_member m;
+    int rc;
+    blanks(s);
+    if (peek(s) != '"')
+        return fail(s, "a key in quotes was expected");
+    m.key = s->at + 1;
+    if ((rc = string(s)) < 0)
+        return rc;
+    m.key_len = s->at - 1 - m.key;
+    blanks(s);
+    if (peek(s) != ':')
+        return fail(s, "a colon was expected");
+    s->at++;
+    blanks(s);
+    m.value = s->at;
+    if ((rc = value(s)) < 0)
+        return rc;
+    m.value_len = s->at - m.value;
+    return s->depth == 1 && s->spans ? note_member(s, &m) : PM_OK;
+}
+
+static int element(struct scan *s)
+{
+    blanks(s);
+    return value(s);
+}
+
+static int container(struct scan *s, char close, int (*item)(struct scan *))
+{
+    if (++s->depth > PM_JSON_DEPTH)
+        return pm_error_set(s->err, PM_ETOOBIG, "nested more than %d levels deep at byte %zu", PM_JSON_DEPTH,
+                            s->at);
+    s->at++;
+    blanks(s);
+    if (peek(s) == close) {
+        s->at++;
+        s->depth--;
+        return PM_OK;
+    }
+    for (;;) {
+        int rc = item(s);
+        if (rc < 0)
+            return rc;
+        blanks(s);
+        int c = peek(s);
+        s->at += c >= 0;
+        if (c == close)
+            break;
+        if (c != ',') {
+            s->at -= c >= 0;
+            return fail(s, c < 0 ? "the text ends too early" : "a comma or the end was expected");
+        }
+    }
+    s->depth--;
+    return PM_OK;
+}
+
+static int value(struct scan *s)
+{
+    switch (peek(s)) {
+    case '{':
+        return container(s, '}', member);
+    case '[': {
+        /* Only the top object's members are noted, not those of objects inside a top array. */
+        struct pm_json_spans *spans = s->spans;
+        if (s->depth == 0)
+            s->spans = NULL;
+        int rc = container(s, ']', element);
+        s->spans = spans;
+        return rc;
+    }
+    case '"':
+        return string(s);
+    case 't':
+        return word(s, "true");
+    case 'f':
+        return word(s, "false");
+    case 'n':
+        return word(s, "null");
+    case -1:
+        return fail(s, "the text ends too early");
+    default:
+        return number(s);
+    }
+}
+
+int pm_json_scan(const char *text, size_t len, struct pm_json_spans *spans, struct pm_error *err)
+{
+    struct scan s = {.text = text, .len = len, .spans = spans, .err = err};
+    if (spans)
+        spans->n = 0;
+    long bad = pm_utf8_bad(text, len);
+    if (bad >= 0)
+        return pm_error_set(err, PM_EINVAL, "not UTF-8 at byte %ld", bad);
+    blanks(&s);
+    int rc = value(&s);
+    if (rc < 0)
+        return rc;
+    blanks(&s);
+    return s.at < len ? fail(&s, "text after the end of the JSON value") : PM_OK;
+}
+
+const struct pm_json_member *pm_json_span(const struct pm_json_spans *spans, const char *text, const char *key)
+{
+    size_t n = strlen(key);
+    for (size_t i = 0; i < spans->n; i++)
+        if (spans->members[i].key_len == n && memcmp(text + spans->members[i].key, key, n) == 0)
+            return &spans->members[i];
+    return NULL;
+}
+
+cJSON *pm_json_parse(const char *text, size_t len, struct pm_error *err)
+{
+    if (pm_json_scan(text, len, NULL, err) < 0)
+        return NULL;
+    cJSON *root = cJSON_ParseWithLength(text, len);
+    if (!root)
+        pm_error_set(err, PM_EINVAL, "not JSON that can be read (a lone surrogate in a string?)");
+    return root;
+}
+
+const cJSON *pm_json_get(const cJSON *object, const char *key)
+{
+    return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, key) : NULL;
+}
+
+const char *pm_json_str(const cJSON *object, const char *key)
+{
+    const cJSON *item = pm_json_get(object, key);
+    return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+double pm_json_num(const cJSON *object, const char *key, double fallback)
+{
+    const cJSON *item = pm_json_get(object, key);
+    return cJSON_IsNumber(item) && isfinite(item->valuedouble) ? item->valuedouble : fallback;
+}
+
+bool pm_json_true(const cJSON *object, const char *key)
+{
+    return cJSON_IsTrue(pm_json_get(object, key));
+}
+
+void pm_json_quote(struct pm_buf *out, const char *text, size_t len)
+{
+    pm_buf_add(out, "\"");
+    size_t i = 0;
+    while (i < len) {
+        long bad = pm_utf8_bad(text + i, len - i);
+        size_t end = bad < 0 ? len : i + (size_t)bad;
+        for (; i < end; i++) {
+            unsigned char c = (unsigned char)text[i];
+            if (c == '"' || c == '\\')
+                pm_buf_addf(out, "\\%c", c);
+            else if (c == '\n')
+                pm_buf_add(out, "\\n");
+            else if (c < 0x20)
+                pm_buf_addf(out, "\\u%04x", c);
+            else
+                pm_buf_addn(out, text + i, 1);
+        }
+        if (i < len) {
+            pm_buf_add(out, "\xef\xbf\xbd");
+            i++;
+        }
+    }
+    pm_buf_add(out, "\"");
+}
+
+char *pm_json_text(const cJSON *item)
+{
+    char *text = cJSON_PrintUnformatted(item);
+    return text ? text : pm_strdup("null");
+}

@@ -1,0 +1,277 @@
+#include "core/base/metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/alloc.h"
+#include "core/base/text.h"
+
+enum { SERIES_MAX = 4096, TABLE_START = 64 };
+
+struct series {
+    char *key; /* name{labels} */
+    double value;
+};
+
+struct pm_metrics {
+    struct series *table; /* open addressing, size a power of two */
+    size_t size, used;
+};
+
+/* Histograms: OpenTelemetry's advice for durations in seconds and for tokens (semconv, gen-ai metrics). */
+static const double seconds_buckets[] = {0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28,
+                                         2.56, 5.12, 10.24, 20.48, 40.96, 81.92};
+static const double token_buckets[] = {1,     4,      16,      64,      256,      1024,    4096,
+                                       16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864};
+static const double micro_buckets[] = {1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 1e-1, 1};
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static const struct definition {
+    const char *name, *type, *help;
+    const double *buckets;
+    size_t n_buckets;
+} definitions[] = {
+    {"gen_ai_client_token_usage", "histogram", "Tokens of requests and answers", token_buckets,
+     COUNT(token_buckets)},
+    {"gen_ai_server_request_duration_seconds", "histogram", "Time from a request's first byte to its answer's last",
+     seconds_buckets, COUNT(seconds_buckets)},
+    {"gen_ai_server_time_to_first_token_seconds", "histogram",
+     "Time from a request's first byte to its answer's first content", seconds_buckets, COUNT(seconds_buckets)},
+    {"pointsman_attempt_failures_total", "counter", "Attempts that moved on to the next target, by cause", NULL, 0},
+    {"pointsman_cancelled_total", "counter", "Requests whose client left before the answer was complete", NULL, 0},
+    {"pointsman_config_error", "gauge", "1 while the newest configuration could not be used", NULL, 0},
+    {"pointsman_config_generation", "gauge", "Number of the configuration in use", NULL, 0},
+    {"pointsman_http_requests_total", "counter", "Requests by endpoint and status", NULL, 0},
+    {"pointsman_overhead_seconds", "histogram", "Time spent in the gateway itself", micro_buckets,
+     COUNT(micro_buckets)},
+    {"pointsman_policy_seconds_total", "counter", "Time spent in policies", NULL, 0},
+    {"pointsman_profile_leases", "gauge", "Slots in use", NULL, 0},
+    {"pointsman_profile_load_seconds", "histogram", "Time from start to ready of a profile's server",
+     seconds_buckets, COUNT(seconds_buckets)},
+    {"pointsman_profile_state", "gauge", "1 for the state that a profile is in", NULL, 0},
+    {"pointsman_profile_waiting", "gauge", "Requests that wait for a slot", NULL, 0},
+    {"pointsman_queue_wait_seconds", "histogram", "Time from asking for a slot to having it", seconds_buckets,
+     COUNT(seconds_buckets)},
+    {"pointsman_switches_total", "counter", "Loads and unloads of profiles, by cause", NULL, 0},
+    {"pointsman_worker_restarts_total", "counter", "Workers that died and were replaced", NULL, 0},
+};
+
+static const struct definition *definition_of(const char *name, size_t len)
+{
+    for (size_t i = 0; i < COUNT(definitions); i++)
+        if (strlen(definitions[i].name) == len && memcmp(definitions[i].name, name, len) == 0)
+            return &definitions[i];
+    return NULL;
+}
+
+struct pm_metrics *pm_metrics_new(void)
+{
+    struct pm_metrics *m = pm_calloc(1, sizeof(*m));
+    m->size = TABLE_START;
+    m->table = pm_calloc(m->size, sizeof(*m->table));
+    return m;
+}
+
+void pm_metrics_free(struct pm_metrics *m)
+{
+    if (!m)
+        return;
+    for (size_t i = 0; i < m->size; i++)
+        free(m->table[i].key);
+    free(m->table);
+    free(m);
+}
+
+static struct series *slot(struct series *table, size_t size, const char *key)
+{
+    size_t i = pm_hash(key, strlen(key), PM_HASH_SEED) & (size - 1);
+    while (table[i].key && strcmp(table[i].key, key) != 0)
+        i = (i + 1) & (size - 1);
+    return &table[i];
+}
+
+static void grow(struct pm_metrics *m)
+{
+    size_t size = m->size * 2;
+    struct series *table = pm_calloc(size, sizeof(*table));
+    for (size_t i = 0; i < m->size; i++)
+        if (m->table[i].key)
+            *slot(table, size, m->table[i].key) = m->table[i];
+    free(m->table);
+    m->table = table;
+    m->size = size;
+}
+
+static struct series *find(struct pm_metrics *m, const char *key)
+{
+    struct series *s = slot(m->table, m->size, key);
+    if (s->key)
+        return s;
+    if (m->used == SERIES_MAX)
+        return NULL;
+    if (m->used * 2 >= m->size) {
+        grow(m);
+        s = slot(m->table, m->size, key);
+    }
+    m->used++;
+    s->key = pm_strdup(key);
+    return s;
+}
+
+static struct series *find_labelled(struct pm_metrics *m, const char *name, const char *labels)
+{
+    char key[512];
+    int n = snprintf(key, sizeof(key), *labels ? "%s{%s}" : "%s%s", name, labels);
+    return n > 0 && (size_t)n < sizeof(key) ? find(m, key) : NULL;
+}
+
+void pm_metrics_add(struct pm_metrics *m, const char *name, const char *labels, double value)
+{
+    struct series *s = find_labelled(m, name, labels);
+    if (s)
+        s->value += value;
+}
+
+void pm_metrics_set(struct pm_metrics *m, const char *name, const char *labels, double value)
+{
+    struct series *s = find_labelled(m, name, labels);
+    if (s)
+        s->value = value;
+}
+
+/* Only the one bucket that the value falls into is counted; the text adds them up. */
+void pm_metrics_observe(struct pm_metrics *m, const char *name, const char *labels, double value)
+{
+    const struct definition *d = definition_of(name, strlen(name));
+    char full[192], with_le[400];
+    size_t i = 0;
+    while (d && i < d->n_buckets && value > d->buckets[i])
+        i++;
+    snprintf(full, sizeof(full), "%s_bucket", name);
+    if (d && i < d->n_buckets)
+        snprintf(with_le, sizeof(with_le), "%s%sle=\"%.12g\"", labels, *labels ? "," : "", d->buckets[i]);
+    else
+        snprintf(with_le, sizeof(with_le), "%s%sle=\"+Inf\"", labels, *labels ? "," : "");
+    pm_metrics_add(m, full, with_le, 1);
+    snprintf(full, sizeof(full), "%s_sum", name);
+    pm_metrics_add(m, full, labels, value);
+}
+
+void pm_metrics_label(struct pm_buf *labels, const char *label, const char *value)
+{
+    pm_buf_addf(labels, "%s%s=\"", labels->len ? "," : "", label);
+    for (const char *p = value; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            pm_buf_addf(labels, "\\%c", *p);
+        else if (*p == '\n')
+            pm_buf_add(labels, "\\n");
+        else
+            pm_buf_addn(labels, p, 1);
+    }
+    pm_buf_add(labels, "\"");
+}
+
+bool pm_metrics_drain(struct pm_metrics *m, struct pm_buf *out)
+{
+    size_t before = out->len;
+    for (size_t i = 0; i < m->size; i++) {
+        if (m->table[i].key && m->table[i].value != 0) {
+            pm_buf_addf(out, "%s %.17g\n", m->table[i].key, m->table[i].value);
+            m->table[i].value = 0;
+        }
+    }
+    return out->len > before;
+}
+
+void pm_metrics_merge(struct pm_metrics *m, const char *lines)
+{
+    while (*lines) {
+        size_t len = strcspn(lines, "\n");
+        const char *sp = memrchr(lines, ' ', len);
+        if (sp && sp > lines && sp - lines < 512) {
+            char key[512];
+            memcpy(key, lines, (size_t)(sp - lines));
+            key[sp - lines] = 0;
+            struct series *s = find(m, key);
+            if (s)
+                s->value += strtod(sp + 1, NULL);
+        }
+        lines += len + (lines[len] == '\n');
+    }
+}
+
+/* The metric that a series belongs to: a histogram's parts belong to it. */
+static size_t base_length(const char *key)
+{
+    static const char *const parts[] = {"_bucket", "_sum"};
+    size_t n = strcspn(key, "{");
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        size_t k = strlen(parts[i]);
+        if (n > k && memcmp(key + n - k, parts[i], k) == 0 && definition_of(key, n - k))
+            return n - k;
+    }
+    return n;
+}
+
+/* By metric, then by series. */
+static int by_key(const void *a, const void *b)
+{
+    const char *x = ((const struct series *)a)->key, *y = ((const struct series *)b)->key;
+    size_t nx = base_length(x), ny = base_length(y);
+    int c = memcmp(x, y, nx < ny ? nx : ny);
+    if (c || nx != ny)
+        return c ? c : nx < ny ? -1 : 1;
+    return strcmp(x, y);
+}
+
+static double bucket(const struct pm_metrics *m, const char *name, const char *labels, const char *le)
+{
+    char key[512];
+    snprintf(key, sizeof(key), "%s_bucket{%s%sle=\"%s\"}", name, labels, *labels ? "," : "", le);
+    const struct series *s = slot(m->table, m->size, key);
+    return s->key ? s->value : 0;
+}
+
+static void histogram_text(const struct pm_metrics *m, const struct definition *d, const struct series *sum,
+                           struct pm_buf *out)
+{
+    char labels[400] = "", le[32];
+    double total = 0;
+    size_t n = strlen(d->name) + strlen("_sum");
+    if (sum->key[n] == '{')
+        snprintf(labels, sizeof(labels), "%.*s", (int)strlen(sum->key) - (int)n - 2, sum->key + n + 1);
+    for (size_t i = 0; i <= d->n_buckets; i++) {
+        if (i < d->n_buckets)
+            snprintf(le, sizeof(le), "%.12g", d->buckets[i]);
+        else
+            snprintf(le, sizeof(le), "+Inf");
+        total += bucket(m, d->name, labels, le);
+        pm_buf_addf(out, "%s_bucket{%s%sle=\"%s\"} %.17g\n", d->name, labels, *labels ? "," : "", le, total);
+    }
+    pm_buf_addf(out, "%s %.17g\n%s_count%s%s%s %.17g\n", sum->key, sum->value, d->name, *labels ? "{" : "", labels,
+                *labels ? "}" : "", total);
+}
+
+void pm_metrics_text(const struct pm_metrics *m, struct pm_buf *out)
+{
+    struct series *all = pm_calloc(m->used, sizeof(*all));
+    size_t n = 0;
+    for (size_t i = 0; i < m->size; i++)
+        if (m->table[i].key)
+            all[n++] = m->table[i];
+    qsort(all, n, sizeof(*all), by_key);
+    for (size_t i = 0; i < n; i++) {
+        size_t len = base_length(all[i].key);
+        const struct definition *d = definition_of(all[i].key, len);
+        if (!i || base_length(all[i - 1].key) != len || memcmp(all[i].key, all[i - 1].key, len) != 0)
+            pm_buf_addf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", (int)len, all[i].key, d ? d->help : "Of a policy",
+                        (int)len, all[i].key, d ? d->type : "counter");
+        if (!d || !d->n_buckets)
+            pm_buf_addf(out, "%s %.17g\n", all[i].key, all[i].value);
+        else if (strncmp(all[i].key + len, "_sum", 4) == 0)
+            histogram_text(m, d, &all[i], out);
+    }
+    free(all);
+}

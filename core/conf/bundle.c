@@ -1,0 +1,221 @@
+#include "core/conf/bundle.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/alloc.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+
+enum { CONF_FILE_MAX = 4 << 20, PLUGIN_FILE_MAX = 64 << 20 };
+
+static int visible_with_suffix(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+    return name[0] != '.' && n > m && strcmp(name + n - m, suffix) == 0;
+}
+
+static int is_conf(const struct dirent *e)
+{
+    return visible_with_suffix(e->d_name, ".conf");
+}
+
+static int is_plugin(const struct dirent *e)
+{
+    return visible_with_suffix(e->d_name, ".so");
+}
+
+static int memory_file(const char *name, const char *data, size_t len, struct pm_error *err)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return pm_error_errno(err, "%s: no memory file can be made", name);
+    for (size_t at = 0; at < len;) {
+        ssize_t n = write(fd, data + at, len - at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            close(fd);
+            return pm_error_errno(err, "%s: cannot be copied to memory", name);
+        }
+        at += (size_t)n;
+    }
+    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+    return fd;
+}
+
+static void add_plugin(struct pm_bundle *b, const char *path, const char *file)
+{
+    char *data;
+    size_t len;
+    struct pm_error err = {0};
+    struct pm_bundle_plugin p = {.fd = -1};
+    /* A file that is being copied in right now may be unreadable or half there; a later change event brings the
+     * whole. */
+    if (pm_file_read(path, PLUGIN_FILE_MAX, &data, &len, &err) < 0)
+        return;
+    p.fd = memory_file(file, data, len, &err);
+    p.hash = pm_hash(data, len, PM_HASH_SEED);
+    free(data);
+    if (p.fd < 0)
+        return;
+    p.name = pm_strndup(file, strlen(file) - strlen(".so"));
+    p.path = pm_strdup(path);
+    b->plugins = pm_realloc(b->plugins, b->n_plugins + 1, sizeof(*b->plugins));
+    b->plugins[b->n_plugins++] = p;
+}
+
+static void add_route(struct pm_bundle *b, const char *path)
+{
+    struct pm_bundle_text t = {.path = pm_strdup(path)};
+    size_t len;
+    if (pm_file_read(path, CONF_FILE_MAX, &t.text, &len, NULL) < 0) {
+        free(t.path);
+        return;
+    }
+    b->routes = pm_realloc(b->routes, b->n_routes + 1, sizeof(*b->routes));
+    b->routes[b->n_routes++] = t;
+}
+
+static void read_folder(struct pm_bundle *b, const char *dir, int (*filter)(const struct dirent *), bool plugins)
+{
+    struct dirent **names = NULL;
+    int n = dir ? scandir(dir, &names, filter, alphasort) : 0;
+    for (int i = 0; i < n; i++) {
+        char *path = pm_asprintf("%s/%s", dir, names[i]->d_name);
+        if (plugins)
+            add_plugin(b, path, names[i]->d_name);
+        else
+            add_route(b, path);
+        free(path);
+        free(names[i]);
+    }
+    free(names);
+}
+
+struct pm_bundle *pm_bundle_read(const char *models, const char *routes_dir, const char *plugins_dir,
+                                 struct pm_error *err)
+{
+    struct pm_bundle *b = pm_calloc(1, sizeof(*b));
+    size_t len;
+    b->models.path = pm_strdup(models);
+    if (pm_file_read(models, CONF_FILE_MAX, &b->models.text, &len, err) < 0) {
+        pm_bundle_free(b);
+        return NULL;
+    }
+    read_folder(b, routes_dir, is_conf, false);
+    read_folder(b, plugins_dir, is_plugin, true);
+    return b;
+}
+
+void pm_bundle_free(struct pm_bundle *b)
+{
+    if (!b)
+        return;
+    free(b->models.path);
+    free(b->models.text);
+    for (size_t i = 0; i < b->n_routes; i++) {
+        free(b->routes[i].path);
+        free(b->routes[i].text);
+    }
+    for (size_t i = 0; i < b->n_plugins; i++) {
+        free(b->plugins[i].name);
+        free(b->plugins[i].path);
+        close(b->plugins[i].fd);
+    }
+    free(b->routes);
+    free(b->plugins);
+    free(b);
+}
+
+bool pm_bundle_equal(const struct pm_bundle *a, const struct pm_bundle *b)
+{
+    if (strcmp(a->models.text, b->models.text) != 0 || a->n_routes != b->n_routes || a->n_plugins != b->n_plugins)
+        return false;
+    for (size_t i = 0; i < a->n_routes; i++)
+        if (strcmp(a->routes[i].path, b->routes[i].path) != 0 || strcmp(a->routes[i].text, b->routes[i].text) != 0)
+            return false;
+    for (size_t i = 0; i < a->n_plugins; i++)
+        if (strcmp(a->plugins[i].name, b->plugins[i].name) != 0 || a->plugins[i].hash != b->plugins[i].hash)
+            return false;
+    return true;
+}
+
+static cJSON *text_json(const struct pm_bundle_text *t)
+{
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddStringToObject(item, "path", t->path);
+    cJSON_AddStringToObject(item, "text", t->text);
+    return item;
+}
+
+int pm_bundle_export(const struct pm_bundle *b, struct pm_error *err)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddItemToObject(root, "models", text_json(&b->models));
+    cJSON *routes = cJSON_AddArrayToObject(root, "routes");
+    for (size_t i = 0; i < b->n_routes; i++)
+        cJSON_AddItemToArray(routes, text_json(&b->routes[i]));
+    cJSON *plugins = cJSON_AddArrayToObject(root, "plugins");
+    for (size_t i = 0; i < b->n_plugins; i++) {
+        if (b->plugins[i].broken)
+            continue;
+        cJSON *p = cJSON_CreateObject();
+        cJSON_AddStringToObject(p, "name", b->plugins[i].name);
+        cJSON_AddStringToObject(p, "path", b->plugins[i].path);
+        cJSON_AddNumberToObject(p, "fd", b->plugins[i].fd);
+        cJSON_AddItemToArray(plugins, p);
+    }
+    char *text = pm_json_text(root);
+    int fd = memory_file("configuration", text, strlen(text), err);
+    free(text);
+    cJSON_Delete(root);
+    return fd;
+}
+
+static void import_text(const cJSON *item, struct pm_bundle_text *t)
+{
+    const char *path = pm_json_str(item, "path"), *text = pm_json_str(item, "text");
+    t->path = pm_strdup(path ? path : "");
+    t->text = pm_strdup(text ? text : "");
+}
+
+struct pm_bundle *pm_bundle_import(int fd, struct pm_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0) {
+        pm_error_errno(err, "the configuration's descriptor");
+        return NULL;
+    }
+    char *text = pm_calloc((size_t)st.st_size + 1, 1);
+    ssize_t got = pread(fd, text, (size_t)st.st_size, 0);
+    close(fd);
+    cJSON *root = got == st.st_size ? cJSON_Parse(text) : NULL;
+    free(text);
+    if (!root) {
+        pm_error_set(err, PM_EPROTO, "the configuration that was handed over cannot be read");
+        return NULL;
+    }
+    struct pm_bundle *b = pm_calloc(1, sizeof(*b));
+    import_text(pm_json_get(root, "models"), &b->models);
+    const cJSON *routes = pm_json_get(root, "routes"), *plugins = pm_json_get(root, "plugins"), *item;
+    b->routes = pm_calloc((size_t)cJSON_GetArraySize(routes), sizeof(*b->routes));
+    cJSON_ArrayForEach(item, routes) import_text(item, &b->routes[b->n_routes++]);
+    b->plugins = pm_calloc((size_t)cJSON_GetArraySize(plugins), sizeof(*b->plugins));
+    cJSON_ArrayForEach(item, plugins)
+    {
+        const char *name = pm_json_str(item, "name"), *path = pm_json_str(item, "path");
+        b->plugins[b->n_plugins++] = (struct pm_bundle_plugin){.name = pm_strdup(name ? name : ""),
+                                                               .path = pm_strdup(path ? path : ""),
+                                                               .fd = (int)pm_json_num(item, "fd", -1)};
+    }
+    cJSON_Delete(root);
+    return b;
+}

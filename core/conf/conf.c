@@ -1,0 +1,89 @@
+#include "core/conf/conf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/alloc.h"
+#include "core/conf/routes.h"
+#include "core/conf/targets.h"
+
+static void read_routes(struct pm_conf *conf, const struct pm_bundle *bundle, struct pm_diags *diags)
+{
+    size_t *ends = pm_calloc(bundle->n_routes, sizeof(*ends));
+    bool *good = pm_calloc(bundle->n_routes, sizeof(*good));
+    /* All files are read before the first is used: sections move while the array grows. */
+    for (size_t i = 0; i < bundle->n_routes; i++) {
+        size_t faults = diags->errors.n;
+        pm_ini_parse(&conf->routes_ini, bundle->routes[i].path, bundle->routes[i].text, diags);
+        ends[i] = conf->routes_ini.n;
+        good[i] = diags->errors.n == faults;
+    }
+    for (size_t i = 0; i < bundle->n_routes; i++)
+        if (good[i])
+            pm_conf_read_route(conf, bundle->routes[i].path, i ? ends[i - 1] : 0, ends[i], diags);
+    free(ends);
+    free(good);
+}
+
+static void check_route_ids(const struct pm_conf *conf, struct pm_diags *diags)
+{
+    for (size_t i = 0; i < conf->n_routes; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(conf->routes[i].id, conf->routes[j].id) == 0)
+                pm_diag(&diags->errors, conf->routes[i].file, conf->routes[i].line,
+                        "the route %s exists already (%s): rename this file", conf->routes[i].id,
+                        conf->routes[j].file);
+}
+
+struct pm_conf *pm_conf_parse(const struct pm_bundle *bundle, struct pm_diags *diags)
+{
+    struct pm_conf *conf = pm_calloc(1, sizeof(*conf));
+    conf->gateway.workers = 1;
+    conf->gateway.max_body = 32;
+    conf->gateway.keep_alive_ms = 75 * 1000;
+    conf->manager.max_wait_ms = 10 * 60 * 1000;
+    conf->manager.drain_ms = 10 * 60 * 1000;
+    pm_ini_parse(&conf->models_ini, bundle->models.path, bundle->models.text, diags);
+    pm_conf_read_targets(conf, bundle->models.path, diags);
+    bool usable = diags->errors.n == 0;
+    read_routes(conf, bundle, diags);
+    check_route_ids(conf, diags);
+    if (!usable) {
+        pm_conf_free(conf);
+        return NULL;
+    }
+    return conf;
+}
+
+void pm_conf_free(struct pm_conf *conf)
+{
+    if (!conf)
+        return;
+    for (size_t i = 0; i < conf->n_targets; i++)
+        pm_target_release(&conf->targets[i]);
+    for (size_t i = 0; i < conf->n_routes; i++)
+        pm_route_release(&conf->routes[i]);
+    free(conf->targets);
+    free(conf->routes);
+    pm_gateway_conf_release(&conf->gateway);
+    pm_ini_release(&conf->models_ini);
+    pm_ini_release(&conf->routes_ini);
+    free(conf);
+}
+
+const struct pm_target *pm_conf_target(const struct pm_conf *conf, const char *id)
+{
+    for (size_t i = 0; i < conf->n_targets; i++)
+        if (strcmp(conf->targets[i].id, id) == 0)
+            return &conf->targets[i];
+    return NULL;
+}
+
+const struct pm_route *pm_conf_route(const struct pm_conf *conf, const char *model)
+{
+    for (size_t i = 0; i < conf->n_routes; i++)
+        for (size_t j = 0; j < conf->routes[i].models.n; j++)
+            if (pm_wildcard(conf->routes[i].models.items[j], model))
+                return &conf->routes[i];
+    return NULL;
+}

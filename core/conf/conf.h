@@ -1,0 +1,126 @@
+/* The configuration: models.conf and routes.d as one immutable structure.
+ *
+ * Every fault is told as file:line, what is wrong, and what was meant. A models.conf with a fault cannot be used;
+ * a route file with a fault is left out and told, the others stand.
+ */
+#ifndef PM_CONF_CONF_H
+#define PM_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/conf/bundle.h"
+#include "core/conf/ini.h"
+
+enum { PM_DEVICES_MAX = 16 };
+
+enum pm_target_kind { PM_TARGET_LOCAL, PM_TARGET_OPENAI, PM_TARGET_ANTHROPIC };
+
+enum pm_cap { PM_CAP_TOOLS = 1, PM_CAP_VISION = 2, PM_CAP_REASONING = 4, PM_CAP_EMBEDDINGS = 8, PM_CAP_AUDIO = 16 };
+
+/* MiB on each device; n is 0 when not declared. */
+struct pm_mib {
+    long long v[PM_DEVICES_MAX];
+    size_t n;
+};
+
+struct pm_target {
+    enum pm_target_kind kind;
+    size_t index; /* in pm_conf.targets */
+    char *id, *name, *description, *speed;
+    const char *file;
+    int line;
+    bool bench; /* `bench-*`: listed apart, never routed to */
+
+    struct pm_strv good_at;
+    double strength;   /* 0..1 */
+    unsigned caps;     /* enum pm_cap */
+    bool caps_given;   /* else read from the server */
+    long long ctx_size; /* tokens, 0 not known */
+    long long max_tokens; /* clamp, 0 none */
+    uint64_t first_token_ms, idle_ms; /* deadlines, 0 the default */
+
+    /* A local profile. */
+    char *model, *models_dir, *mmproj, *draft_model, *server;
+    char *n_gpu_layers, *fit, *fit_target, *fit_ctx, *split_mode, *tensor_split, *main_gpu, *flash_attn;
+    char *kv_k, *kv_v, *extra_args, *driver;
+    struct pm_strv env; /* NAME=value */
+    long long slots;    /* 0: as the server says */
+    long long queue;    /* waiting requests at most */
+    uint64_t ttl_ms;    /* 0: stays */
+    bool pin, preload;
+    struct pm_mib vram, ram;
+
+    /* A cloud model. */
+    char *base_url, *api_key_env, *api_key_file, *ca_file;
+    double price_in, price_out; /* per million tokens */
+};
+
+struct pm_route {
+    char *id;
+    const char *file;
+    int line;
+    struct pm_strv models; /* names, `*` for any run of characters */
+    struct pm_strv policies;
+    size_t *targets; /* indices into pm_conf.targets, in the order given */
+    size_t n_targets;
+    long fallback; /* index or -1 */
+    bool local_only;
+    uint64_t stick_ms;
+    bool refuse_on_policy_error; /* else a failing policy is passed over */
+    uint64_t policy_budget_us;
+    double weight_waiting, weight_leaving, weight_price;
+    struct pm_ini_section *policy_sections; /* borrowed entries of the route's file */
+    size_t n_policy_sections;
+};
+
+struct pm_gateway_conf {
+    char *listen;
+    long long workers;
+    long long max_body; /* MiB */
+    char *log_level;
+    uint64_t keep_alive_ms;
+};
+
+struct pm_manager_conf {
+    struct pm_mib devices;
+    long long ram; /* MiB, 0: as the machine has */
+    uint64_t max_wait_ms, min_residency_ms, drain_ms;
+};
+
+struct pm_conf {
+    struct pm_target *targets; /* profiles and cloud models, in file order */
+    size_t n_targets;
+    struct pm_route *routes;
+    size_t n_routes;
+    struct pm_gateway_conf gateway;
+    struct pm_manager_conf manager;
+    struct pm_ini models_ini, routes_ini; /* what the strings above were read from */
+};
+
+/* Reads the bundle, which must outlive the result. NULL when models.conf or [gateway] cannot be used; `diags` has
+ * every fault either way. */
+struct pm_conf *pm_conf_parse(const struct pm_bundle *bundle, struct pm_diags *diags);
+void pm_conf_free(struct pm_conf *conf);
+
+const struct pm_target *pm_conf_target(const struct pm_conf *conf, const char *id);
+
+/* The route that answers to `model`, first match in file order; NULL. */
+const struct pm_route *pm_conf_route(const struct pm_conf *conf, const char *model);
+
+/* The command line of a profile's server, word by word; `socket` NULL leaves the address out. The words are added
+ * to `argv`. */
+void pm_conf_argv(const struct pm_target *t, const char *socket, struct pm_strv *argv);
+
+/* The llama-server to run: LLAMA_SERVER of the profile, else of the environment, else the one on PATH. The caller
+ * frees; NULL when there is none. */
+char *pm_conf_server_path(const struct pm_target *t);
+
+/* Splits as a shell would at blanks, with quotes that group. PM_EINVAL for an open quote. */
+int pm_conf_split_words(const char *text, struct pm_strv *words) PM_MUST;
+
+/* Names of capabilities, for conf and for people. */
+const char *pm_cap_name(enum pm_cap cap);
+
+#endif

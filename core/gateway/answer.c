@@ -1,0 +1,385 @@
+/* The target's answer on its way to the client: held back until it says something, then streamed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "core/gateway/gateway_priv.h"
+
+/* A stream is held back no longer than this, content or not. */
+enum { HELD_BYTES_MAX = 64 << 10, HELD_EVENTS_MAX = 64 };
+
+/* Silence in a stream that has begun. */
+static const uint64_t IDLE_LOCAL_MS = 300 * 1000, IDLE_CLOUD_MS = 120 * 1000;
+
+void pm_answer_reset(struct pm_call *c)
+{
+    c->status = 0;
+    c->is_sse = c->said_end = c->said_error = false;
+    c->held_events = 0;
+    c->seen = PM_EVENT_LIFECYCLE;
+    c->usage = PM_USAGE_UNKNOWN;
+    pm_buf_clear(&c->held);
+    pm_sse_reader_release(&c->sse);
+    pm_sse_reader_init(&c->sse);
+}
+
+void pm_answer_headers(struct pm_call *c)
+{
+    char number[32];
+    struct pm_exchange *x = c->x;
+    uint64_t now = pm_clock_us(), outside = c->wait_us;
+    if (c->sent_us && c->head_us > c->sent_us)
+        outside += c->head_us - c->sent_us;
+    uint64_t ours = now - c->read_us > outside ? now - c->read_us - outside : 0;
+    pm_reply_header(x, "x-pointsman-request", c->id);
+    pm_reply_header(x, "x-pointsman-route", c->input.route ? c->input.route->id : "-");
+    pm_reply_header(x, "x-pointsman-target", c->target ? c->target->id : "-");
+    pm_reply_header(x, "x-pointsman-reason", c->decision ? c->decision->reason : "-");
+    snprintf(number, sizeof(number), "%u", c->attempts);
+    pm_reply_header(x, "x-pointsman-attempts", number);
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)ours);
+    pm_reply_header(x, "x-pointsman-overhead-us", number);
+    pm_metrics_observe(c->g->metrics, "pointsman_overhead_seconds", "", (double)ours / 1e6);
+}
+
+void pm_answer_retry_after(struct pm_call *c, int status)
+{
+    char seconds[16];
+    if (status != 429 && status != 503 && status != 529)
+        return;
+    snprintf(seconds, sizeof(seconds), "%d", c->fail_retry_after > 0 ? c->fail_retry_after : 1);
+    pm_reply_header(c->x, "Retry-After", seconds);
+}
+
+/* What clients act upon or people look up; nothing that is about the hop between us and the target. */
+static void forward_headers(struct pm_call *c)
+{
+    static const char *const names[] = {"retry-after", "request-id", "x-request-id", "x-ratelimit-",
+                                        "anthropic-ratelimit-"};
+    if (!c->transfer)
+        return;
+    for (const char *line = pm_transfer_headers(c->transfer); *line;) {
+        size_t len = strcspn(line, "\r\n"), colon = strcspn(line, ":");
+        for (size_t i = 0; i < sizeof(names) / sizeof(*names) && colon < len && colon < 80; i++) {
+            size_t n = strlen(names[i]);
+            bool prefix = names[i][n - 1] == '-';
+            if (strncasecmp(line, names[i], n) != 0 || (!prefix && colon != n))
+                continue;
+            char name[80];
+            char *value = pm_strndup(line + colon + 1, len - colon - 1);
+            memcpy(name, line, colon);
+            name[colon] = 0;
+            pm_reply_header(c->x, name, value + strspn(value, " \t"));
+            free(value);
+        }
+        line += len;
+        line += strspn(line, "\r\n");
+    }
+}
+
+static const char *content_type(struct pm_call *c)
+{
+    const char *type = c->transfer ? pm_transfer_header(c->transfer, "content-type") : NULL;
+    return type ? type : c->is_sse ? "text/event-stream" : "application/json";
+}
+
+/* From here on the client has this answer, and no other can take its place. */
+static void commit(struct pm_call *c)
+{
+    c->committed = true;
+    c->first_us = pm_clock_us();
+    pm_answer_headers(c);
+    forward_headers(c);
+    if (c->is_sse)
+        pm_reply_header(c->x, "Cache-Control", "no-cache");
+    pm_reply_begin(c->x, c->status, content_type(c));
+    pm_reply_send(c->x, c->held.data, c->held.len);
+    pm_buf_release(&c->held);
+    /* A stream may be open for long: what only routing needed goes now. */
+    if (c->has_api)
+        pm_api_request_shrink(&c->api);
+}
+
+static uint64_t idle_ms(const struct pm_call *c)
+{
+    if (c->target->idle_ms)
+        return c->target->idle_ms;
+    return c->target->kind == PM_TARGET_LOCAL ? IDLE_LOCAL_MS : IDLE_CLOUD_MS;
+}
+
+static void finish_cut(struct pm_call *c, const char *why)
+{
+    char *text = pm_asprintf("the answer of %s broke off: %s", c->target->id, why);
+    char *event = pm_api_cut_event(c->api.protocol, text);
+    struct pm_exchange *x = c->x;
+    c->x = NULL;
+    pm_buf_addf(&c->failures, "%s%s", c->failures.len ? "; " : "", text);
+    if (event && c->is_sse) {
+        pm_reply_send(x, event, strlen(event));
+        pm_reply_end(x);
+    } else {
+        pm_reply_abort(x);
+    }
+    free(event);
+    free(text);
+    pm_call_end(c, 502);
+}
+
+/* --- streams --- */
+
+static void on_event(void *arg, const struct pm_sse_event *event)
+{
+    struct pm_call *c = arg;
+    if (c->committed && pm_api_event_is_plain(c->api.protocol, event->name, event->data, event->data_len))
+        return;
+    enum pm_event_kind kind =
+        pm_api_event(c->api.protocol, event->name, event->data, event->data_len, &c->usage);
+    c->held_events++;
+    if (kind == PM_EVENT_END)
+        c->said_end = true;
+    if (kind == PM_EVENT_ERROR)
+        c->said_error = true;
+    if (kind == PM_EVENT_CONTENT || kind == PM_EVENT_END)
+        c->seen = PM_EVENT_CONTENT;
+}
+
+static bool stream_data(struct pm_call *c, const char *data, size_t len)
+{
+    if (pm_sse_feed(&c->sse, data, len, on_event, c) < 0) {
+        if (c->committed)
+            finish_cut(c, "an event larger than the limit");
+        else
+            pm_attempt_failed(c, 502, "an event larger than the limit", false);
+        return true;
+    }
+    if (c->committed) {
+        pm_reply_send(c->x, data, len);
+        pm_timer_set(&c->deadline, idle_ms(c));
+        return !pm_reply_is_full(c->x);
+    }
+    pm_buf_addn(&c->held, data, len);
+    if (c->said_error && c->seen != PM_EVENT_CONTENT) {
+        pm_attempt_failed(c, 502, "it reported an error in place of an answer", false);
+        return true;
+    }
+    if (c->seen != PM_EVENT_CONTENT && c->held.len < HELD_BYTES_MAX && c->held_events < HELD_EVENTS_MAX)
+        return true;
+    commit(c);
+    pm_timer_set(&c->deadline, idle_ms(c));
+    return !pm_reply_is_full(c->x);
+}
+
+/* A mark of the end is what makes a stream complete; a closed connection alone does not. */
+static void stream_done(struct pm_call *c, const struct pm_transfer_result *result)
+{
+    bool knows_end = c->api.protocol != PM_PROTO_NATIVE || c->has_api;
+    if (!c->committed) {
+        if (!c->said_end) {
+            pm_attempt_failed(c, 502, *result->text ? result->text : "the stream ended without an answer",
+                              result->end == PM_TRANSFER_CUT);
+            return;
+        }
+        commit(c);
+    }
+    if (c->said_end || c->said_error || (!knows_end && result->end == PM_TRANSFER_OK)) {
+        struct pm_exchange *x = c->x;
+        int status = c->said_end || !c->said_error ? c->status : 502;
+        c->x = NULL;
+        pm_reply_end(x);
+        pm_call_end(c, status);
+        return;
+    }
+    finish_cut(c, *result->text ? result->text : "the stream ended without its end mark");
+}
+
+/* --- whole answers --- */
+
+static bool whole_data(struct pm_call *c, const char *data, size_t len)
+{
+    if (!c->committed && pm_buf_append(&c->held, data, len) == PM_OK)
+        return true;
+    if (c->status >= 400) {
+        pm_buf_addn(&c->held, data, len);
+        return true;
+    }
+    if (!c->committed)
+        commit(c);
+    pm_reply_send(c->x, data, len);
+    pm_timer_set(&c->deadline, idle_ms(c));
+    return !pm_reply_is_full(c->x);
+}
+
+static void send_whole(struct pm_call *c)
+{
+    struct pm_exchange *x = c->x;
+    int status = c->status;
+    c->first_us = pm_clock_us();
+    pm_api_usage(c->held.data, c->held.len, &c->usage);
+    pm_answer_headers(c);
+    forward_headers(c);
+    c->x = NULL;
+    pm_reply(x, status, content_type(c), c->held.data, c->held.len);
+    pm_call_end(c, status);
+}
+
+static void whole_done(struct pm_call *c, const struct pm_transfer_result *result)
+{
+    if (result->end != PM_TRANSFER_OK) {
+        if (c->committed)
+            finish_cut(c, result->text);
+        else
+            pm_attempt_failed(c, 502, result->text, result->end == PM_TRANSFER_CUT);
+        return;
+    }
+    if (!c->committed) {
+        send_whole(c);
+        return;
+    }
+    struct pm_exchange *x = c->x;
+    c->x = NULL;
+    pm_reply_end(x);
+    pm_call_end(c, c->status);
+}
+
+/* --- refusals --- */
+
+static bool moves_on(int status)
+{
+    static const int statuses[] = {401, 403, 408, 409, 425, 429};
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(*statuses); i++)
+        if (statuses[i] == status)
+            return true;
+    return status >= 500;
+}
+
+/* llama-server answers in OpenAI's shape on every path: Anthropic's clients read another one. */
+static void set_refusal(struct pm_call *c, int status)
+{
+    cJSON *root = cJSON_ParseWithLength(c->held.data, c->held.len);
+    const cJSON *error = pm_json_get(root, "error");
+    const char *message = pm_json_str(error, "message");
+    char *overflow = NULL;
+    pm_buf_clear(&c->fail_body);
+    free(c->fail_type);
+    if (c->overflow_of && c->anthropic) {
+        overflow = pm_asprintf("prompt is too long: %.0f tokens > %.0f maximum",
+                               pm_json_num(error, "n_prompt_tokens", (double)c->api.prompt_tokens),
+                               pm_json_num(error, "n_ctx", (double)c->overflow_of));
+        message = overflow;
+    }
+    bool own_shape = c->target->kind != PM_TARGET_LOCAL || !c->anthropic;
+    if (error && own_shape) {
+        c->fail_type = pm_strdup(content_type(c));
+        pm_buf_addn(&c->fail_body, c->held.data, c->held.len);
+    } else {
+        c->fail_type = pm_strdup("application/json");
+        char *plain = pm_asprintf("%s answered %d: %.*s", c->target->id, status, (int)(c->held.len > 300 ? 300 : c->held.len),
+                                  c->held.data);
+        pm_api_error_body(c->anthropic, status, NULL, message ? message : plain, c->id, &c->fail_body);
+        free(plain);
+    }
+    free(overflow);
+    cJSON_Delete(root);
+}
+
+static void refusal_done(struct pm_call *c, const struct pm_transfer_result *result)
+{
+    char why[128];
+    int status = c->status;
+    const char *wait = c->transfer ? pm_transfer_header(c->transfer, "retry-after") : NULL;
+    (void)result;
+    c->fail_retry_after = wait ? atoi(wait) : 0;
+    bool overflow = status < 500 && pm_api_is_context_overflow(c->held.data, c->held.len);
+    if (overflow) {
+        long long context = c->g->states[c->target->index].context;
+        c->overflow_of = context ? context : c->target->ctx_size ? c->target->ctx_size : 1;
+    }
+    set_refusal(c, status);
+    if (!overflow && !moves_on(status)) {
+        struct pm_exchange *x = c->x;
+        pm_answer_headers(c);
+        forward_headers(c);
+        c->x = NULL;
+        pm_reply(x, status, c->fail_type, c->fail_body.data, c->fail_body.len);
+        pm_call_end(c, status);
+        return;
+    }
+    if (status == 401 || status == 403) {
+        /* It is our key that was refused, not the caller's. */
+        PM_FREE_AND_NULL(c->fail_type);
+        snprintf(why, sizeof(why), "it refused the gateway's key (%d): see API_KEY_ENV", status);
+        status = 502;
+    } else {
+        snprintf(why, sizeof(why), overflow ? "the prompt is too long for it (%d)" : "it answered %d", status);
+    }
+    pm_attempt_failed(c, status, why, false);
+}
+
+/* --- the transfer's events --- */
+
+static void head(void *arg, struct pm_transfer *t, int status)
+{
+    struct pm_call *c = arg;
+    const char *type = pm_transfer_header(t, "content-type");
+    c->head_us = pm_clock_us();
+    c->status = status;
+    c->is_sse = status < 300 && type && strncasecmp(type, "text/event-stream", 17) == 0;
+}
+
+static bool data(void *arg, const char *bytes, size_t len)
+{
+    struct pm_call *c = arg;
+    if (!c->committed)
+        c->head_us = pm_clock_us();
+    return c->is_sse ? stream_data(c, bytes, len) : whole_data(c, bytes, len);
+}
+
+static void done(void *arg, const struct pm_transfer_result *result)
+{
+    struct pm_call *c = arg;
+    pm_timer_clear(&c->deadline);
+    if (!c->status) {
+        /* Nothing came at all: the same request may go again, nobody has seen an answer. */
+        c->transfer = NULL;
+        pm_attempt_failed(c, 502, *result->text ? result->text : "it closed the connection", !result->timed_out);
+        return;
+    }
+    if (c->status >= 400)
+        refusal_done(c, result);
+    else if (c->is_sse)
+        stream_done(c, result);
+    else
+        whole_done(c, result);
+}
+
+const struct pm_transfer_events pm_answer_events = {.head = head, .data = data, .done = done};
+
+void pm_answer_deadline(void *call)
+{
+    struct pm_call *c = call;
+    if (c->committed)
+        finish_cut(c, "nothing came for too long");
+    else
+        pm_attempt_failed(c, 504, "it did not answer in time", false);
+}
+
+/* --- the client's events --- */
+
+static void gone(void *arg)
+{
+    struct pm_call *c = arg;
+    c->x = NULL;
+    pm_call_end(c, 0);
+}
+
+static void writable(void *arg)
+{
+    struct pm_call *c = arg;
+    if (c->transfer)
+        pm_transfer_resume(c->transfer);
+}
+
+const struct pm_exchange_events pm_answer_exchange_events = {.gone = gone, .writable = writable};

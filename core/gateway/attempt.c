@@ -1,0 +1,256 @@
+/* Attempts, in the order of the decision: a slot for a local profile, then the request to the target. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/gateway/gateway_priv.h"
+
+enum { CONNECT_LOCAL_MS = 2000, CONNECT_CLOUD_MS = 5000 };
+
+/* Until the first byte. A local prompt may be long and its processing slow; a cloud that is silent is broken. */
+static const uint64_t FIRST_LOCAL_MS = 30 * 60 * 1000, FIRST_CLOUD_MS = 60 * 1000, WHOLE_CLOUD_MS = 600 * 1000;
+
+static void add_header(struct pm_call *c, const char *name, const char *value)
+{
+    char *line = pm_asprintf("%s: %s", name, value);
+    pm_strv_add(&c->headers, line, strlen(line));
+    free(line);
+}
+
+static const char *asked(const struct pm_call *c, const char *name)
+{
+    return c->x ? pm_http_header(pm_exchange_head(c->x), name) : NULL;
+}
+
+/* Nothing of the caller goes out but what the protocol means for the model's side. */
+static void set_headers(struct pm_call *c)
+{
+    const struct pm_target *t = c->target;
+    const char *key = c->g->states[t->index].key;
+    pm_strv_release(&c->headers);
+    const char *type = asked(c, "content-type");
+    if (c->body.len || c->raw_len)
+        add_header(c, "Content-Type", c->has_api || !type ? "application/json" : type);
+    if (t->kind == PM_TARGET_OPENAI) {
+        static const char *const kept[] = {"openai-beta"};
+        for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
+            if (asked(c, kept[i]))
+                add_header(c, kept[i], asked(c, kept[i]));
+        if (key) {
+            char *bearer = pm_asprintf("Bearer %s", key);
+            add_header(c, "Authorization", bearer);
+            free(bearer);
+        }
+    } else if (t->kind == PM_TARGET_ANTHROPIC) {
+        const char *version = asked(c, "anthropic-version"), *beta = asked(c, "anthropic-beta");
+        bool first = !version || strcmp(version, "2023-06-01") == 0;
+        add_header(c, "anthropic-version", version ? version : "2023-06-01");
+        if (beta)
+            add_header(c, "anthropic-beta", beta);
+        /* The first version of the API has its own header for the key, later ones take a bearer token. */
+        char *bearer = key ? pm_asprintf("Bearer %s", key) : NULL;
+        if (key)
+            add_header(c, first ? "x-api-key" : "Authorization", first ? key : bearer);
+        free(bearer);
+    }
+}
+
+static char *url_of(const struct pm_call *c)
+{
+    const struct pm_target *t = c->target;
+    const char *path = c->upstream_path;
+    if (t->kind == PM_TARGET_LOCAL)
+        return pm_asprintf("http://localhost%s", path);
+    /* An OpenAI base has the version in it, an Anthropic one has not; both are forgiven the other way. */
+    size_t n = strlen(t->base_url);
+    bool versioned = n > 3 && strcmp(t->base_url + n - 3, "/v1") == 0;
+    if (t->kind == PM_TARGET_OPENAI || versioned)
+        path += strncmp(path, "/v1/", 4) == 0 ? 3 : 0;
+    return pm_asprintf("%s%s", t->base_url, path);
+}
+
+static void set_body(struct pm_call *c)
+{
+    const struct pm_target *t = c->target;
+    pm_buf_clear(&c->body);
+    if (!c->has_api)
+        return;
+    const char *model = t->kind == PM_TARGET_LOCAL ? t->id : t->model ? t->model : c->model;
+    pm_api_body_with_model(&c->api, model, &c->body);
+}
+
+static void send_request(struct pm_call *c, const char *socket)
+{
+    const struct pm_target *t = c->target;
+    bool local = t->kind == PM_TARGET_LOCAL;
+    set_body(c);
+    set_headers(c);
+    char *url = url_of(c);
+    bool has_body = c->has_api || c->raw_len;
+    struct pm_transfer_spec spec = {.method = c->method,
+                                    .url = url,
+                                    .unix_socket = local ? socket : NULL,
+                                    .ca_file = t->ca_file,
+                                    .headers = &c->headers,
+                                    .body = !has_body ? NULL : c->has_api ? c->body.data : c->raw_body,
+                                    .len = c->has_api ? c->body.len : c->raw_len,
+                                    .connect_ms = local ? CONNECT_LOCAL_MS : CONNECT_CLOUD_MS};
+    pm_answer_reset(c);
+    c->attempts++;
+    c->sent_us = pm_clock_us();
+    c->transfer = pm_transfer_start(c->g->up, &spec, &pm_answer_events, c);
+    uint64_t first = t->first_token_ms;
+    if (!first)
+        first = local ? FIRST_LOCAL_MS : c->api.stream ? FIRST_CLOUD_MS : WHOLE_CLOUD_MS;
+    pm_timer_set(&c->deadline, first);
+    free(url);
+}
+
+static void ask_for_lease(struct pm_call *c)
+{
+    struct pm_msg_lease ask = {0};
+    if (!c->g->channel) {
+        pm_attempt_failed(c, 503, "the backend manager has gone", false);
+        return;
+    }
+    snprintf(ask.profile, sizeof(ask.profile), "%s", c->target->id);
+    c->lease = ++c->g->next_id;
+    c->granted = false;
+    c->wait_start_us = pm_clock_us();
+    pm_channel_send(c->g->channel, PM_MSG_LEASE, c->lease, &ask, sizeof(ask));
+}
+
+static void start_attempt(struct pm_call *c)
+{
+    const struct pm_target_state *s = &c->g->states[c->target->index];
+    if (c->target->kind != PM_TARGET_LOCAL)
+        send_request(c, NULL);
+    else if (c->endpoint->kind == PM_ENDPOINT_LIGHT && s->ready && !c->retried)
+        send_request(c, s->socket);
+    else
+        ask_for_lease(c);
+}
+
+static void nothing_left(struct pm_call *c)
+{
+    if (c->fail_type && c->fail_status >= 400) {
+        struct pm_exchange *x = c->x;
+        int status = c->fail_status;
+        pm_answer_headers(c);
+        pm_answer_retry_after(c, status);
+        c->x = NULL;
+        pm_reply(x, status, c->fail_type, c->fail_body.data, c->fail_body.len);
+        pm_call_end(c, status);
+        return;
+    }
+    struct pm_buf text;
+    pm_buf_init(&text, 16384);
+    pm_buf_addf(&text, "no target could answer: %s", c->failures.data);
+    pm_call_refuse(c, c->fail_status ? c->fail_status : 502, NULL, text.data);
+    pm_buf_release(&text);
+}
+
+void pm_attempt_next(struct pm_call *c)
+{
+    c->retried = false;
+    while (c->attempt < c->decision->n_attempts) {
+        const struct pm_target_view *view = &c->views[c->decision->attempts[c->attempt++].target];
+        if (c->overflow_of && view->context && view->context <= c->overflow_of)
+            continue;
+        c->target = view->conf;
+        start_attempt(c);
+        return;
+    }
+    nothing_left(c);
+}
+
+void pm_attempt_failed(struct pm_call *c, int status, const char *why, bool again)
+{
+    struct pm_buf labels;
+    if (c->sent_us)
+        c->wait_us += pm_clock_us() - c->sent_us;
+    c->sent_us = 0;
+    pm_attempt_end(c, again ? PM_DONE_UNREACHABLE : PM_DONE_ABANDONED);
+    pm_buf_addf(&c->failures, "%s%s: %s", c->failures.len ? "; " : "", c->target->id, why);
+    c->fail_status = status;
+    pm_buf_init(&labels, 512);
+    pm_metrics_label(&labels, "target", c->target->id);
+    pm_metrics_add(c->g->metrics, "pointsman_attempt_failures_total", labels.data, 1);
+    pm_buf_release(&labels);
+    pm_log(PM_LOG_DEBUG, "request %s: %s: %s", c->id, c->target->id, why);
+    if (again && !c->retried) {
+        c->retried = true;
+        start_attempt(c);
+        return;
+    }
+    pm_attempt_next(c);
+}
+
+void pm_attempt_end(struct pm_call *c, enum pm_done how)
+{
+    pm_timer_clear(&c->deadline);
+    if (c->transfer) {
+        pm_transfer_cancel(c->transfer);
+        c->transfer = NULL;
+    }
+    if (!c->lease)
+        return;
+    if (c->g->channel && c->granted) {
+        struct pm_msg_done done = {.how = how};
+        if (c->usage.prompt_processed > 0 && how == PM_DONE_OK) {
+            done.prompt_tokens = (uint32_t)c->usage.prompt_processed;
+            done.prompt_ms = (float)c->usage.prompt_ms;
+            done.output_tokens = c->usage.output > 0 ? (uint32_t)c->usage.output : 0;
+            done.output_ms = (float)c->usage.output_ms;
+        }
+        pm_channel_send(c->g->channel, PM_MSG_LEASE_DONE, c->lease, &done, sizeof(done));
+    } else if (c->g->channel) {
+        pm_channel_send(c->g->channel, PM_MSG_LEASE_CANCEL, c->lease, NULL, 0);
+    }
+    c->lease = 0;
+    c->granted = false;
+}
+
+static void granted(struct pm_call *c, const struct pm_msg *msg)
+{
+    struct pm_msg_grant grant;
+    c->granted = true;
+    c->wait_us += pm_clock_us() - c->wait_start_us;
+    if (!pm_msg_struct(msg, &grant, sizeof(grant))) {
+        pm_attempt_failed(c, 502, "the backend manager spoke in riddles", false);
+        return;
+    }
+    grant.socket[sizeof(grant.socket) - 1] = 0;
+    send_request(c, grant.socket);
+}
+
+static void denied(struct pm_call *c, const struct pm_msg *msg)
+{
+    struct pm_msg_deny deny;
+    c->lease = 0;
+    c->wait_us += pm_clock_us() - c->wait_start_us;
+    if (!pm_msg_struct(msg, &deny, sizeof(deny))) {
+        pm_attempt_failed(c, 502, "the backend manager spoke in riddles", false);
+        return;
+    }
+    deny.reason[sizeof(deny.reason) - 1] = 0;
+    c->fail_retry_after = (int)deny.retry_after_s;
+    pm_attempt_failed(c, deny.why == PM_DENY_BUSY ? 429 : 503, deny.reason, false);
+}
+
+void pm_lease_message(struct pm_gateway *g, const struct pm_msg *msg)
+{
+    struct pm_call *c = g->calls;
+    while (c && (c->lease != msg->id || c->granted))
+        c = c->next;
+    /* None: it was cancelled while the answer was on its way; the manager hears that too. */
+    if (!c)
+        return;
+    if (msg->type == PM_MSG_LEASE_GRANT)
+        granted(c, msg);
+    else
+        denied(c, msg);
+}

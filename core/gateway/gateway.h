@@ -1,0 +1,8 @@
+/* The worker: HTTP in, decision, model server or cloud, HTTP out. One process, one loop. */
+#ifndef PM_GATEWAY_GATEWAY_H
+#define PM_GATEWAY_GATEWAY_H
+
+/* Runs with the three inherited descriptors until drained. Returns the exit code. */
+int pm_gateway_run(int channel_fd, int bundle_fd, int listen_fd);
+
+#endif

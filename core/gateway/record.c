@@ -1,0 +1,144 @@
+/* What is kept of a request when it is over. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/gateway/gateway_priv.h"
+
+static void field_number(struct pm_buf *fields, const char *key, double value, int digits)
+{
+    pm_buf_addf(fields, " %s=%.*f", key, digits, value);
+}
+
+static void log_call(const struct pm_call *c, int status, uint64_t now)
+{
+    struct pm_buf f;
+    pm_buf_init(&f, 8192);
+    pm_log_field(&f, "id", c->id);
+    pm_log_field(&f, "path", c->endpoint->path);
+    pm_log_field(&f, "model", c->model ? c->model : "");
+    pm_log_field(&f, "route", c->input.route ? c->input.route->id : "-");
+    pm_log_field(&f, "target", c->target ? c->target->id : "-");
+    pm_buf_addf(&f, " status=%d attempts=%u stream=%s", status, c->attempts, c->is_sse ? "yes" : "no");
+    if (c->decision)
+        pm_log_field(&f, "verdicts", c->decision->reason);
+    field_number(&f, "total_ms", (double)(now - c->start_us) / 1e3, 1);
+    field_number(&f, "wait_ms", (double)c->wait_us / 1e3, 1);
+    if (c->first_us)
+        field_number(&f, "first_ms", (double)(c->first_us - c->start_us) / 1e3, 1);
+    if (c->usage.prompt >= 0)
+        field_number(&f, "prompt_tokens", (double)c->usage.prompt, 0);
+    if (c->usage.cached >= 0)
+        field_number(&f, "cached_tokens", (double)c->usage.cached, 0);
+    if (c->usage.output >= 0)
+        field_number(&f, "output_tokens", (double)c->usage.output, 0);
+    if (c->failures.len)
+        pm_log_field(&f, "failures", c->failures.data);
+    pm_log_fields(status >= 500 ? PM_LOG_WARN : PM_LOG_INFO, status ? "request" : "client left", &f);
+    pm_buf_release(&f);
+}
+
+/* OpenTelemetry, GenAI semantic conventions. */
+static const char *operation(enum pm_protocol p)
+{
+    switch (p) {
+    case PM_PROTO_CHAT:
+    case PM_PROTO_MESSAGES:
+    case PM_PROTO_RESPONSES:
+        return "chat";
+    case PM_PROTO_COMPLETIONS:
+        return "text_completion";
+    case PM_PROTO_EMBEDDINGS:
+        return "embeddings";
+    default:
+        return "other";
+    }
+}
+
+static void count_tokens(struct pm_gateway *g, const char *labels, const char *type, long long n)
+{
+    char full[400];
+    if (n < 0)
+        return;
+    snprintf(full, sizeof(full), "%s,gen_ai_token_type=\"%s\"", labels, type);
+    pm_metrics_observe(g->metrics, "gen_ai_client_token_usage", full, (double)n);
+}
+
+static void count_call(struct pm_call *c, int status, uint64_t now)
+{
+    struct pm_gateway *g = c->g;
+    struct pm_buf labels;
+    char line[256];
+    snprintf(line, sizeof(line), "path=\"%s\",status=\"%d\"", c->endpoint->path, status);
+    pm_metrics_add(g->metrics, "pointsman_http_requests_total", line, 1);
+    if (!status)
+        pm_metrics_add(g->metrics, "pointsman_cancelled_total", "", 1);
+    if (!c->target)
+        return;
+    pm_buf_init(&labels, 320);
+    pm_metrics_label(&labels, "gen_ai_operation_name", operation(c->endpoint->protocol));
+    pm_metrics_label(&labels, "gen_ai_provider_name",
+                     c->target->kind == PM_TARGET_LOCAL    ? "llama.cpp"
+                     : c->target->kind == PM_TARGET_OPENAI ? "openai"
+                                                           : "anthropic");
+    pm_metrics_label(&labels, "gen_ai_response_model", c->target->id);
+    pm_metrics_label(&labels, "route", c->input.route->id);
+    pm_metrics_observe(g->metrics, "gen_ai_server_request_duration_seconds", labels.data,
+                       (double)(now - c->start_us) / 1e6);
+    if (c->first_us)
+        pm_metrics_observe(g->metrics, "gen_ai_server_time_to_first_token_seconds", labels.data,
+                           (double)(c->first_us - c->start_us) / 1e6);
+    count_tokens(g, labels.data, "input", c->usage.prompt);
+    count_tokens(g, labels.data, "output", c->usage.output);
+    pm_buf_release(&labels);
+}
+
+static void count_policies(struct pm_call *c)
+{
+    char labels[128];
+    for (size_t i = 0; c->decision && i < c->decision->n_verdicts; i++) {
+        snprintf(labels, sizeof(labels), "policy=\"%s\"", c->decision->verdicts[i].policy);
+        pm_metrics_add(c->g->metrics, "pointsman_policy_seconds_total", labels, c->decision->verdicts[i].us / 1e6);
+    }
+}
+
+static void tell_policies(struct pm_call *c, int status, uint64_t now)
+{
+    struct pm_outcome outcome = {.target = c->target ? c->target->id : NULL,
+                                 .status = status,
+                                 .attempts = (int)c->attempts,
+                                 .total_ms = (double)(now - c->start_us) / 1e3,
+                                 .first_byte_ms = c->first_us ? (double)(c->first_us - c->start_us) / 1e3 : 0,
+                                 .prompt_tokens = c->usage.prompt > 0 ? c->usage.prompt : 0,
+                                 .output_tokens = c->usage.output > 0 ? c->usage.output : 0};
+    pm_policies_outcome(c->g->policies, c->input.route, &outcome);
+}
+
+void pm_call_end(struct pm_call *c, int status)
+{
+    uint64_t now = pm_clock_us();
+    if (c->ended)
+        return;
+    c->ended = true;
+    bool good = status >= 200 && status < 300;
+    log_call(c, status, now);
+    count_call(c, status, now);
+    count_policies(c);
+    if (c->input.route)
+        tell_policies(c, status, now);
+    if (good && c->has_api && c->target && c->api.conversation)
+        pm_sticky_note(c->g, c->api.conversation, c->target->index);
+    pm_attempt_end(c, good ? PM_DONE_OK : PM_DONE_ABANDONED);
+    pm_call_free(c);
+}
+
+void pm_record_local(struct pm_gateway *g, struct pm_exchange *x, int status)
+{
+    char labels[128];
+    /* Unknown paths are the client's words: they do not become labels. */
+    snprintf(labels, sizeof(labels), "path=\"other\",status=\"%d\"", status);
+    pm_metrics_add(g->metrics, "pointsman_http_requests_total", labels, 1);
+    pm_log(PM_LOG_DEBUG, "%s %.200s: %d", pm_http_method_name(pm_exchange_head(x)->method), pm_exchange_head(x)->path,
+           status);
+}

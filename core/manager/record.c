@@ -1,0 +1,169 @@
+#include "core/manager/record.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/alloc.h"
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/loop/child.h"
+#include "core/manager/server.h"
+
+extern char **environ;
+
+static char **with_environment(const struct pm_strv *env)
+{
+    size_t n = 0;
+    while (environ[n])
+        n++;
+    char **all = pm_calloc(n + env->n + 2, sizeof(*all));
+    size_t at = 0;
+    /* First wins in getenv(): the profile's own before the inherited. Any value of this one asks for state lines. */
+    static char state_lines[] = "LLAMA_SERVER_ROUTER_PORT=1";
+    all[at++] = state_lines;
+    for (size_t i = 0; i < env->n; i++)
+        all[at++] = env->items[i];
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strcspn(environ[i], "=") + 1;
+        bool replaced = false;
+        for (size_t j = 0; j < at && j <= env->n; j++)
+            replaced |= strncmp(all[j], environ[i], len) == 0;
+        if (!replaced)
+            all[at++] = environ[i];
+    }
+    return all;
+}
+
+int pm_record_spawn(const struct pm_strv *argv, const struct pm_strv *env, const char *fifo, const char *log,
+                    pid_t *pid, struct pm_error *err)
+{
+    int in = open(fifo, O_RDWR | O_CLOEXEC);
+    int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    char **words = pm_calloc(argv->n + 1, sizeof(*words));
+    char **all_env = with_environment(env);
+    int rc = PM_OK;
+    memcpy(words, argv->items, argv->n * sizeof(*words));
+    if (in < 0 || out < 0) {
+        rc = pm_error_errno(err, "%s: cannot be opened", in < 0 ? fifo : log);
+        goto out;
+    }
+    *pid = fork();
+    if (*pid < 0)
+        rc = pm_error_errno(err, "no process can be made");
+    if (*pid == 0) {
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        signal(SIGPIPE, SIG_DFL);
+        setsid();
+        dup2(in, 0);
+        dup2(out, 1);
+        dup2(out, 2);
+        execve(words[0], words, all_env);
+        dprintf(2, "error: %s cannot be started: %s (set LLAMA_SERVER in models.conf)\n", words[0], strerror(errno));
+        _exit(127);
+    }
+out:
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    free(words);
+    free(all_env);
+    return rc;
+}
+
+static uint64_t fingerprint(const struct pm_strv *argv, const struct pm_strv *env)
+{
+    uint64_t h = PM_HASH_SEED;
+    for (size_t i = 0; i < argv->n; i++)
+        h = pm_hash(argv->items[i], strlen(argv->items[i]) + 1, h);
+    for (size_t i = 0; i < env->n; i++)
+        h = pm_hash(env->items[i], strlen(env->items[i]) + 1, h);
+    return h;
+}
+
+void pm_record_write(const char *path, pid_t pid, const struct pm_strv *argv, const struct pm_strv *env)
+{
+    struct pm_error err = {0};
+    char *text = pm_asprintf("{\"pid\":%d,\"start\":\"%llu\",\"command\":\"%016llx\"}\n", (int)pid,
+                             pm_child_start_time(pid), (unsigned long long)fingerprint(argv, env));
+    if (pm_file_write(path, text, strlen(text), &err) < 0)
+        pm_log(PM_LOG_WARN, "%s: this server cannot be adopted after a restart", err.msg);
+    free(text);
+}
+
+/* The recorded process if it is alive; `*command` gets the fingerprint. */
+static pid_t read_record(const char *path, uint64_t *command)
+{
+    char *text;
+    size_t len;
+    if (pm_file_read(path, 65536, &text, &len, NULL) < 0)
+        return 0;
+    cJSON *root = cJSON_ParseWithLength(text, len);
+    free(text);
+    pid_t pid = (pid_t)pm_json_num(root, "pid", 0);
+    const char *start = pm_json_str(root, "start"), *print = pm_json_str(root, "command");
+    unsigned long long began = start ? strtoull(start, NULL, 10) : 0;
+    *command = print ? strtoull(print, NULL, 16) : 0;
+    cJSON_Delete(root);
+    return pid > 0 && began && pm_child_start_time(pid) == began ? pid : 0;
+}
+
+pid_t pm_record_alive(const char *path, const struct pm_strv *argv, const struct pm_strv *env)
+{
+    uint64_t command;
+    pid_t pid = read_record(path, &command);
+    if (pid && command == fingerprint(argv, env))
+        return pid;
+    if (pid) {
+        pm_log(PM_LOG_INFO, "server %d runs with another command line: stopped", (int)pid);
+        kill(pid, SIGKILL);
+    }
+    unlink(path);
+    return 0;
+}
+
+static bool is_owned(const char *state_dir, const char *record, const struct pm_strv *ids)
+{
+    bool owned = false;
+    for (size_t i = 0; i < ids->n && !owned; i++) {
+        struct pm_server_paths p;
+        pm_server_paths_init(&p, state_dir, ids->items[i]);
+        owned = strcmp(p.record, record) == 0;
+        pm_server_paths_release(&p);
+    }
+    return owned;
+}
+
+void pm_server_reap_strangers(const char *state_dir, const struct pm_strv *ids)
+{
+    char *dir = pm_asprintf("%s/run", state_dir);
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        size_t n = strlen(e->d_name);
+        if (n < 6 || strcmp(e->d_name + n - 5, ".json") != 0)
+            continue;
+        char *path = pm_asprintf("%s/%s", dir, e->d_name);
+        uint64_t command;
+        if (!is_owned(state_dir, path, ids)) {
+            pid_t pid = read_record(path, &command);
+            if (pid) {
+                pm_log(PM_LOG_INFO, "server %d belongs to no profile any more: stopped", (int)pid);
+                kill(pid, SIGKILL);
+            }
+            unlink(path);
+        }
+        free(path);
+    }
+    if (d)
+        closedir(d);
+    free(dir);
+}

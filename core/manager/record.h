@@ -1,0 +1,20 @@
+/* Which process a profile's server is: written at start, believed at adoption only when everything agrees. */
+#ifndef PM_MANAGER_RECORD_H
+#define PM_MANAGER_RECORD_H
+
+#include <sys/types.h>
+
+#include "core/base/text.h"
+
+/* Starts a process of its own session: stdin is the FIFO held open for both ends, stdout and stderr are appended to the
+ * log. */
+int pm_record_spawn(const struct pm_strv *argv, const struct pm_strv *env, const char *fifo, const char *log,
+                    pid_t *pid, struct pm_error *err) PM_MUST;
+
+void pm_record_write(const char *path, pid_t pid, const struct pm_strv *argv, const struct pm_strv *env);
+
+/* The recorded process when it still runs with this very command line and environment, else 0. One that runs with
+ * another is killed; a record without a process is removed. */
+pid_t pm_record_alive(const char *path, const struct pm_strv *argv, const struct pm_strv *env);
+
+#endif

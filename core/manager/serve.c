@@ -1,0 +1,434 @@
+/* `pointsman serve`: start, configuration, signals, end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "core/manager/manager_priv.h"
+
+enum { QUIET_MS = 100, BACKLOG = 1024 };
+
+/* --- configuration --- */
+
+void pm_generation_release(struct pm_generation *g)
+{
+    if (!g || --g->users)
+        return;
+    pm_conf_free(g->conf);
+    pm_bundle_free(g->bundle);
+    free(g);
+}
+
+static void set_config_error(struct pm_manager *m, const char *text)
+{
+    free(m->config_error);
+    m->config_error = pm_strdup(text);
+    if (text)
+        pm_log(PM_LOG_ERROR, "configuration: %s", text);
+}
+
+static void log_all(const struct pm_strv *list, enum pm_log_level level)
+{
+    for (size_t i = 0; i < list->n; i++)
+        pm_log(level, "configuration: %s", list->items[i]);
+}
+
+/* The configuration as the files have it now, or NULL with the reason noted. At the first start a route file with a
+ * fault is left out; later any fault keeps the last good configuration. */
+static struct pm_generation *read_generation(struct pm_manager *m)
+{
+    const struct pm_serve_options *o = m->options;
+    struct pm_error err = {0};
+    struct pm_diags diags = {0};
+    struct pm_bundle *bundle = pm_bundle_read(o->models, o->routes_dir, o->plugins_dir, &err);
+    if (!bundle) {
+        set_config_error(m, err.msg);
+        return NULL;
+    }
+    struct pm_generation *g = NULL;
+    struct pm_conf *conf = pm_conf_parse(bundle, &diags);
+    log_all(&diags.warnings, PM_LOG_WARN);
+    log_all(&diags.notes, PM_LOG_WARN);
+    if (diags.errors.n > 1)
+        log_all(&diags.errors, PM_LOG_ERROR);
+    if (diags.errors.n)
+        set_config_error(m, diags.errors.items[0]);
+    if (!conf || (diags.errors.n && m->current)) {
+        pm_conf_free(conf);
+        pm_bundle_free(bundle);
+        goto out;
+    }
+    g = pm_calloc(1, sizeof(*g));
+    g->bundle = bundle;
+    g->conf = conf;
+    g->users = 1;
+    g->number = ++m->generations;
+out:
+    pm_diags_release(&diags);
+    return g;
+}
+
+static void start_candidate(struct pm_manager *m, struct pm_generation *g)
+{
+    struct pm_error err = {0};
+    m->candidate = g;
+    if (pm_workers_start(m, g, &err) < 0)
+        pm_manager_candidate_failed(m, NULL, err.msg);
+}
+
+void pm_manager_reload(struct pm_manager *m)
+{
+    if (m->stopping)
+        return;
+    if (m->candidate) {
+        m->reload_pending = true;
+        return;
+    }
+    struct pm_generation *g = read_generation(m);
+    if (!g)
+        return;
+    if (m->current && pm_bundle_equal(g->bundle, m->current->bundle)) {
+        /* A fault that was mended by going back. */
+        set_config_error(m, NULL);
+        pm_generation_release(g);
+        return;
+    }
+    start_candidate(m, g);
+}
+
+static void drop_candidate(struct pm_manager *m)
+{
+    struct pm_generation *g = m->candidate;
+    m->candidate = NULL;
+    for (struct pm_worker *w = m->workers; w; w = w->next) {
+        if (w->generation == g) {
+            w->state = PM_WORKER_DRAINING;
+            kill(w->pid, SIGKILL);
+        }
+    }
+    pm_generation_release(g);
+}
+
+static bool mark_broken(struct pm_bundle *b, const char *path)
+{
+    for (size_t i = 0; path && i < b->n_plugins; i++) {
+        if (strcmp(b->plugins[i].path, path) == 0 && !b->plugins[i].broken) {
+            b->plugins[i].broken = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+void pm_manager_candidate_failed(struct pm_manager *m, const char *plugin, const char *why)
+{
+    if (!m->candidate)
+        return;
+    set_config_error(m, why);
+    if (!m->current && mark_broken(m->candidate->bundle, plugin)) {
+        /* Nothing runs yet: better without this policy than not at all. */
+        struct pm_generation *again = m->candidate;
+        again->users++;
+        drop_candidate(m);
+        start_candidate(m, again);
+        return;
+    }
+    drop_candidate(m);
+    if (!m->current) {
+        fprintf(stderr, "pointsman: cannot start: %s\n", why);
+        m->exit_code = 1;
+        pm_manager_stop(m, true);
+        return;
+    }
+    if (m->reload_pending) {
+        m->reload_pending = false;
+        pm_manager_reload(m);
+    }
+}
+
+void pm_manager_commit(struct pm_manager *m, struct pm_generation *g)
+{
+    struct pm_generation *old = m->current;
+    bool faultless = true;
+    for (size_t i = 0; i < g->bundle->n_plugins; i++)
+        faultless &= !g->bundle->plugins[i].broken;
+    m->current = g;
+    m->candidate = NULL;
+    /* At the first start the configuration may be in use with a part left out: that stays told. */
+    if (old && faultless)
+        set_config_error(m, NULL);
+    pm_log(PM_LOG_INFO, "configuration %u is in use", g->number);
+    pm_profiles_sync(m);
+    if (!old)
+        pm_profiles_adopt(m);
+    if (old) {
+        pm_workers_drain(m, old, false);
+        pm_generation_release(old);
+    }
+    if (m->reload_pending) {
+        m->reload_pending = false;
+        pm_manager_reload(m);
+    }
+}
+
+static void files_changed(void *arg)
+{
+    pm_manager_reload(arg);
+}
+
+static void watch_files(struct pm_manager *m)
+{
+    const struct pm_serve_options *o = m->options;
+    const char *slash = strrchr(o->models, '/');
+    char *dir = slash ? pm_strndup(o->models, (size_t)(slash - o->models)) : pm_strdup(".");
+    const char *folders[] = {*dir ? dir : "/", o->routes_dir, o->plugins_dir};
+    m->files = pm_files_new(m->loop, QUIET_MS, files_changed, m);
+    for (size_t i = 0; i < 3; i++) {
+        struct pm_error err = {0};
+        if (pm_files_add_folder(m->files, folders[i], &err) < 0)
+            pm_log(PM_LOG_WARN, "%s (SIGHUP reloads by hand)", err.msg);
+    }
+    free(dir);
+}
+
+/* --- listening --- */
+
+static bool is_loopback(const struct sockaddr *addr)
+{
+    if (addr->sa_family == AF_INET)
+        return (ntohl(((const struct sockaddr_in *)(const void *)addr)->sin_addr.s_addr) >> 24) == 127;
+    return addr->sa_family == AF_INET6 &&
+           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr);
+}
+
+static int bind_to(struct pm_manager *m, const struct addrinfo *a, const char *text, struct pm_error *err)
+{
+    int one = 1;
+    if (!is_loopback(a->ai_addr) && !m->options->listen_anywhere)
+        return pm_error_set(err, PM_EINVAL,
+                            "%s is not a loopback address: anybody who reaches it could use your models and your "
+                            "cloud keys. Say --insecure-listen if that is what you want",
+                            text);
+    m->listen_fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (m->listen_fd >= 0)
+        setsockopt(m->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (m->listen_fd < 0 || bind(m->listen_fd, a->ai_addr, a->ai_addrlen) < 0 || listen(m->listen_fd, BACKLOG) < 0)
+        return pm_error_errno(err, "%s: cannot listen there", text);
+    return PM_OK;
+}
+
+static void name_listener(struct pm_manager *m)
+{
+    struct sockaddr_storage addr;
+    socklen_t len = sizeof(addr);
+    char host[80], port[16];
+    getsockname(m->listen_fd, (struct sockaddr *)&addr, &len);
+    getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port, sizeof(port),
+                NI_NUMERICHOST | NI_NUMERICSERV);
+    m->listen_text = pm_asprintf(addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+static int open_listener(struct pm_manager *m, const char *text, struct pm_error *err)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+    const char *colon = strrchr(text, ':');
+    if (!colon || !colon[1])
+        return pm_error_set(err, PM_EINVAL, "%s: an address is HOST:PORT", text);
+    char *host = pm_strndup(text, (size_t)(colon - text));
+    size_t n = strlen(host);
+    if (n > 2 && host[0] == '[' && host[n - 1] == ']') {
+        memmove(host, host + 1, n - 2);
+        host[n - 2] = 0;
+    }
+    int rc = getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found);
+    if (rc)
+        rc = pm_error_set(err, PM_EINVAL, "%s: %s", text, gai_strerror(rc));
+    else
+        rc = bind_to(m, found, text, err);
+    if (found)
+        freeaddrinfo(found);
+    free(host);
+    if (rc == PM_OK)
+        name_listener(m);
+    return rc;
+}
+
+/* --- start and end --- */
+
+static int make_folder(const char *path, struct pm_error *err)
+{
+    char *part = pm_strdup(path);
+    for (char *p = part + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = 0;
+        mkdir(part, 0700);
+        *p = '/';
+    }
+    int rc = mkdir(part, 0700) < 0 && errno != EEXIST ? pm_error_errno(err, "%s: cannot be made", path) : PM_OK;
+    free(part);
+    return rc;
+}
+
+static int open_state(struct pm_manager *m, struct pm_error *err)
+{
+    static const char *const parts[] = {"", "/run", "/log"};
+    int rc = PM_OK;
+    for (size_t i = 0; i < 3 && rc == PM_OK; i++) {
+        char *path = pm_asprintf("%s%s", m->options->state_dir, parts[i]);
+        rc = make_folder(path, err);
+        free(path);
+    }
+    if (rc < 0)
+        return rc;
+    char *real = realpath(m->options->state_dir, NULL);
+    m->state_dir = real ? real : pm_strdup(m->options->state_dir);
+    if (strlen(m->state_dir) > 60)
+        return pm_error_set(err, PM_EINVAL, "%s: too long a path: sockets in it may have 107 bytes; use another --state",
+                            m->state_dir);
+    char *lock = pm_asprintf("%s/lock", m->state_dir);
+    m->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (m->lock_fd < 0 || flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        rc = pm_error_set(err, PM_EBUSY, "%s: another pointsman serve runs with this state folder: `pointsman stop` it, "
+                          "or give another --state",
+                          m->state_dir);
+    free(lock);
+    return rc;
+}
+
+void pm_manager_maybe_end(struct pm_manager *m)
+{
+    if (!m->stopping || m->workers)
+        return;
+    pm_profiles_stop_all(m);
+    if (pm_profiles_all_off(m))
+        pm_loop_stop(m->loop);
+}
+
+static void end_workers_hard(void *arg)
+{
+    struct pm_manager *m = arg;
+    for (struct pm_worker *w = m->workers; w; w = w->next)
+        kill(w->pid, SIGKILL);
+}
+
+void pm_manager_stop(struct pm_manager *m, bool keep_servers)
+{
+    enum { DRAIN_MS = 30000 };
+    if (m->stopping) {
+        /* Asked twice: now. */
+        end_workers_hard(m);
+        return;
+    }
+    m->stopping = true;
+    m->keep_servers = keep_servers;
+    pm_log(PM_LOG_INFO, "stopping%s", keep_servers ? ", the model servers stay" : "");
+    pm_workers_drain(m, NULL, true);
+    pm_timer_release(&m->respawn);
+    pm_timer_init(&m->respawn, m->loop, end_workers_hard, m);
+    pm_timer_set(&m->respawn, DRAIN_MS);
+    /* Model servers end after the last worker: their last requests are finished. */
+    pm_manager_maybe_end(m);
+}
+
+static void on_terminate(evutil_socket_t signo, short what, void *arg)
+{
+    (void)signo;
+    (void)what;
+    pm_manager_stop(arg, false);
+}
+
+static void on_hangup(evutil_socket_t signo, short what, void *arg)
+{
+    (void)signo;
+    (void)what;
+    pm_manager_reload(arg);
+}
+
+static void look_again(void *arg)
+{
+    pm_profiles_schedule(arg);
+}
+
+static int start(struct pm_manager *m, struct pm_error *err)
+{
+    int rc = open_state(m, err);
+    if (rc < 0)
+        return rc;
+    struct pm_generation *g = read_generation(m);
+    if (!g)
+        return pm_error_set(err, PM_EINVAL, "%s", m->config_error);
+    const char *listen = m->options->listen;
+    if (!listen)
+        listen = g->conf->gateway.listen ? g->conf->gateway.listen : "127.0.0.1:8484";
+    if ((rc = open_listener(m, listen, err)) < 0 || (rc = pm_control_open(m, err)) < 0) {
+        pm_generation_release(g);
+        return rc;
+    }
+    m->up = pm_upstream_new(m->loop);
+    pm_loop_on_signal(m->loop, SIGTERM, on_terminate, m);
+    pm_loop_on_signal(m->loop, SIGINT, on_terminate, m);
+    pm_loop_on_signal(m->loop, SIGHUP, on_hangup, m);
+    watch_files(m);
+    pm_timer_set(&m->tick, 1000);
+    start_candidate(m, g);
+    return PM_OK;
+}
+
+static void release(struct pm_manager *m)
+{
+    while (m->workers)
+        pm_worker_free(m->workers);
+    pm_control_close(m);
+    pm_profiles_free(m);
+    pm_generation_release(m->candidate);
+    pm_generation_release(m->current);
+    pm_files_free(m->files);
+    pm_timer_release(&m->respawn);
+    pm_timer_release(&m->look_again);
+    pm_timer_release(&m->tick);
+    pm_timer_release(&m->publish);
+    pm_metrics_free(m->metrics);
+    pm_loop_settle(m->loop);
+    pm_upstream_free(m->up);
+    pm_loop_free(m->loop);
+    if (m->listen_fd >= 0)
+        close(m->listen_fd);
+    if (m->lock_fd >= 0)
+        close(m->lock_fd);
+    free(m->config_error);
+    free(m->listen_text);
+    free(m->state_dir);
+}
+
+int pm_manager_run(const struct pm_serve_options *options)
+{
+    struct pm_manager m = {.options = options, .listen_fd = -1, .control_fd = -1, .lock_fd = -1};
+    struct pm_error err = {0};
+    signal(SIGPIPE, SIG_IGN);
+    pm_log_init("manager", PM_LOG_INFO);
+    m.loop = pm_loop_new();
+    m.metrics = pm_metrics_new();
+    pm_timer_init(&m.respawn, m.loop, pm_workers_respawn, &m);
+    pm_timer_init(&m.look_again, m.loop, look_again, &m);
+    pm_timer_init(&m.tick, m.loop, pm_profiles_tick, &m);
+    pm_timer_init(&m.publish, m.loop, pm_status_publish_due, &m);
+    if (start(&m, &err) < 0) {
+        fprintf(stderr, "pointsman: cannot start: %s\n", err.msg);
+        m.exit_code = 1;
+    } else {
+        pm_loop_run(m.loop);
+    }
+    release(&m);
+    return m.exit_code;
+}

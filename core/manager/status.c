@@ -1,0 +1,209 @@
+/* What is told of profiles and workers: to people, to workers, to Prometheus. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "core/manager/manager_priv.h"
+
+/* Counts of leases change with every request; workers are told of them this often at most. */
+enum { PUBLISH_EVERY_MS = 50 };
+
+static const char *worker_state_name(const struct pm_worker *w)
+{
+    return w->state == PM_WORKER_READY ? "ready" : w->state == PM_WORKER_DRAINING ? "draining" : "starting";
+}
+
+/* Seconds until a new asker would have a slot: the load, what waits already, what runs. */
+static double expected_wait_s(const struct pm_profile *p)
+{
+    /* A request's usual time is not known per profile: answers of 300 tokens at the measured speed, else 5 s. */
+    double request_s = p->output_tps > 0 ? 300 / p->output_tps : 5;
+    double slots = p->slots > 0 ? (double)p->slots : 1;
+    double queue_s = (double)p->waiting / slots * request_s;
+    switch (p->state) {
+    case PM_READY:
+        return (double)p->leases < slots ? 0 : queue_s + request_s;
+    case PM_LOADING: {
+        double done = p->load_start_us ? (double)(pm_clock_us() - p->load_start_us) / 1e6 : 0;
+        double left = pm_profile_expected_load_ms(p) / 1000 - done;
+        return (left > 0 ? left : 0.1) + queue_s;
+    }
+    default:
+        return pm_profile_expected_load_ms(p) / 1000 + queue_s;
+    }
+}
+
+static unsigned caps_of(const struct pm_profile *p)
+{
+    if (p->conf->caps_given)
+        return p->conf->caps;
+    /* llama-server calls tools with any chat template; images and sound need a projector. */
+    unsigned caps = PM_CAP_TOOLS | PM_CAP_EMBEDDINGS;
+    caps |= p->props.vision ? PM_CAP_VISION : 0;
+    caps |= p->props.audio ? PM_CAP_AUDIO : 0;
+    return caps;
+}
+
+static bool is_refused_now(const struct pm_profile *p)
+{
+    return p->state == PM_FAILED && pm_clock_ms() < p->retry_at_ms;
+}
+
+char *pm_status_for_workers(const struct pm_manager *m)
+{
+    cJSON *root = cJSON_CreateArray();
+    for (const struct pm_profile *p = m->profiles; p; p = p->next) {
+        if (!p->conf)
+            continue;
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "id", p->id);
+        cJSON_AddStringToObject(item, "state", pm_profile_state_name(p->state));
+        cJSON_AddNumberToObject(item, "wait_s", expected_wait_s(p));
+        cJSON_AddNumberToObject(item, "prompt_tps", p->prompt_tps);
+        cJSON_AddNumberToObject(item, "context",
+                                p->has_props ? (double)p->props.context : (double)p->conf->ctx_size);
+        cJSON_AddNumberToObject(item, "caps", caps_of(p));
+        cJSON_AddBoolToObject(item, "caps_known", p->conf->caps_given || p->has_props);
+        cJSON_AddStringToObject(item, "socket", p->paths.socket);
+        if (is_refused_now(p))
+            cJSON_AddStringToObject(item, "down", p->reason);
+        cJSON_AddItemToArray(root, item);
+    }
+    char *text = pm_json_text(root);
+    cJSON_Delete(root);
+    return text;
+}
+
+void pm_status_publish_due(void *manager)
+{
+    struct pm_manager *m = manager;
+    char *text = pm_status_for_workers(m);
+    pm_workers_broadcast(m, text);
+    free(text);
+}
+
+void pm_status_publish(struct pm_manager *m, bool now)
+{
+    if (now)
+        pm_timer_set(&m->publish, 0);
+    else if (!pm_timer_is_set(&m->publish))
+        pm_timer_set(&m->publish, PUBLISH_EVERY_MS);
+}
+
+static cJSON *profile_json(const struct pm_profile *p)
+{
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddStringToObject(item, "id", p->id);
+    cJSON_AddStringToObject(item, "state", pm_profile_state_name(p->state));
+    cJSON_AddNumberToObject(item, "pid", p->server ? (double)pm_server_pid(p->server) : 0);
+    cJSON_AddStringToObject(item, "socket", p->paths.socket);
+    cJSON_AddStringToObject(item, "log", p->paths.log);
+    cJSON_AddNumberToObject(item, "slots", (double)p->slots);
+    cJSON_AddNumberToObject(item, "leases", p->leases);
+    cJSON_AddNumberToObject(item, "waiting", p->waiting);
+    cJSON_AddNumberToObject(item, "loads", p->loads);
+    cJSON_AddNumberToObject(item, "load_ms", p->load_ms);
+    cJSON_AddNumberToObject(item, "prompt_tps", p->prompt_tps);
+    cJSON_AddNumberToObject(item, "output_tps", p->output_tps);
+    cJSON_AddNumberToObject(item, "context", (double)p->props.context);
+    cJSON_AddStringToObject(item, "reason", p->reason);
+    cJSON *need = cJSON_AddObjectToObject(item, "need_mib");
+    cJSON_AddNumberToObject(need, "ram", (double)p->need.ram);
+    cJSON *devices = cJSON_AddArrayToObject(need, "devices");
+    for (size_t d = 0; d < p->m->capacity.n_devices; d++)
+        cJSON_AddItemToArray(devices, cJSON_CreateNumber((double)p->need.device[d]));
+    cJSON_AddBoolToObject(need, "estimated", p->need.estimated);
+    return item;
+}
+
+cJSON *pm_status_json(const struct pm_manager *m)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "version", PACKAGE_VERSION);
+    cJSON_AddNumberToObject(root, "pid", getpid());
+    cJSON *listen = cJSON_AddArrayToObject(root, "listen");
+    cJSON_AddItemToArray(listen, cJSON_CreateString(m->listen_text));
+    cJSON_AddNumberToObject(root, "generation", m->current ? m->current->number : 0);
+    if (m->config_error)
+        cJSON_AddStringToObject(root, "config_error", m->config_error);
+    else
+        cJSON_AddNullToObject(root, "config_error");
+    cJSON *memory = cJSON_AddObjectToObject(root, "memory_mib");
+    cJSON_AddNumberToObject(memory, "ram", (double)m->capacity.ram);
+    cJSON *devices = cJSON_AddArrayToObject(memory, "devices");
+    for (size_t d = 0; d < m->capacity.n_devices; d++)
+        cJSON_AddItemToArray(devices, cJSON_CreateNumber((double)m->capacity.device[d]));
+    cJSON *workers = cJSON_AddArrayToObject(root, "workers");
+    for (const struct pm_worker *w = m->workers; w; w = w->next) {
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddNumberToObject(item, "pid", w->pid);
+        cJSON_AddStringToObject(item, "state", worker_state_name(w));
+        cJSON_AddNumberToObject(item, "generation", w->generation->number);
+        cJSON_AddItemToArray(workers, item);
+    }
+    cJSON *profiles = cJSON_AddArrayToObject(root, "profiles");
+    for (const struct pm_profile *p = m->profiles; p; p = p->next)
+        cJSON_AddItemToArray(profiles, profile_json(p));
+    return root;
+}
+
+static void add_text(cJSON *item, const char *key, const char *value)
+{
+    if (value)
+        cJSON_AddStringToObject(item, key, value);
+}
+
+cJSON *pm_models_json(const struct pm_manager *m)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; i < m->current->conf->n_targets; i++) {
+        const struct pm_target *t = &m->current->conf->targets[i];
+        const struct pm_profile *p = pm_profile_find(m, t->id);
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "id", t->id);
+        cJSON_AddStringToObject(item, "kind",
+                                t->kind == PM_TARGET_LOCAL    ? "local"
+                                : t->kind == PM_TARGET_OPENAI ? "openai"
+                                                              : "anthropic");
+        add_text(item, "name", t->name);
+        add_text(item, "description", t->description);
+        add_text(item, "speed", t->speed);
+        cJSON_AddBoolToObject(item, "bench", t->bench);
+        cJSON_AddNumberToObject(item, "context", (double)t->ctx_size);
+        cJSON_AddNumberToObject(item, "strength", t->strength);
+        cJSON *good_at = cJSON_AddArrayToObject(item, "good_at");
+        for (size_t j = 0; j < t->good_at.n; j++)
+            cJSON_AddItemToArray(good_at, cJSON_CreateString(t->good_at.items[j]));
+        if (p) {
+            cJSON_AddStringToObject(item, "state", pm_profile_state_name(p->state));
+            struct pm_strv argv = {0};
+            cJSON *words = cJSON_AddArrayToObject(item, "argv");
+            pm_conf_argv(t, p->paths.socket, &argv);
+            for (size_t j = 0; j < argv.n; j++)
+                cJSON_AddItemToArray(words, cJSON_CreateString(argv.items[j]));
+            pm_strv_release(&argv);
+        }
+        cJSON_AddItemToArray(list, item);
+    }
+    return list;
+}
+
+void pm_status_metrics(struct pm_manager *m, struct pm_buf *out)
+{
+    char labels[400];
+    pm_metrics_set(m->metrics, "pointsman_config_generation", "", m->current ? m->current->number : 0);
+    pm_metrics_set(m->metrics, "pointsman_config_error", "", m->config_error != NULL);
+    for (const struct pm_profile *p = m->profiles; p; p = p->next) {
+        snprintf(labels, sizeof(labels), "profile=\"%s\"", p->id);
+        pm_metrics_set(m->metrics, "pointsman_profile_leases", labels, p->leases);
+        pm_metrics_set(m->metrics, "pointsman_profile_waiting", labels, p->waiting);
+        for (int s = PM_OFF; s <= PM_FAILED; s++) {
+            snprintf(labels, sizeof(labels), "profile=\"%s\",state=\"%s\"", p->id,
+                     pm_profile_state_name((enum pm_profile_state)s));
+            pm_metrics_set(m->metrics, "pointsman_profile_state", labels, (int)p->state == s);
+        }
+    }
+    pm_metrics_text(m->metrics, out);
+}

@@ -1,0 +1,225 @@
+/* The functions that a policy is given. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "core/route/policies_priv.h"
+
+static const struct instance *instance_of(const struct pmp_host *host)
+{
+    return (const struct instance *)(const void *)host;
+}
+
+static void host_log(const struct pmp_host *host, enum pmp_log level, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    pm_log(level <= PMP_LOG_ERROR ? (enum pm_log_level)level : PM_LOG_ERROR, "policy %s: %s",
+           instance_of(host)->library->policy.name, text);
+}
+
+static void host_fail(const struct pmp_host *host, const char *where, const char *fmt, ...)
+{
+    const struct instance *inst = instance_of(host);
+    char text[400];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (inst->failure)
+        pm_error_set(inst->failure, PM_EINVAL, "%s%s%s", where ? where : "", where ? ": " : "", text);
+}
+
+static void *host_alloc(size_t n, size_t size)
+{
+    return pm_calloc(n, size);
+}
+
+static void host_metric(const struct pmp_host *host, const char *name, double add)
+{
+    const struct instance *inst = instance_of(host);
+    if (inst->owner->events.metric)
+        inst->owner->events.metric(inst->owner->arg, inst->library->policy.name, name, add);
+}
+
+static const char *host_text(const struct pmp_request *req, enum pmp_text which, size_t *len)
+{
+    const struct pm_api_request *r = req->in->request;
+    const char *text = "";
+    size_t n = 0;
+    bool known_length = false;
+    switch (which) {
+    case PMP_TEXT_MODEL:
+        text = r->model;
+        break;
+    case PMP_TEXT_PROTOCOL:
+        text = pm_protocol_name(r->protocol);
+        break;
+    case PMP_TEXT_ROUTE:
+        text = req->in->route->id;
+        break;
+    case PMP_TEXT_SYSTEM:
+        text = r->system;
+        n = r->system_len;
+        known_length = true;
+        break;
+    case PMP_TEXT_LAST_USER:
+        text = r->last_user;
+        n = r->last_user_len;
+        known_length = true;
+        break;
+    case PMP_TEXT_LAST_TOOL_RESULT:
+        text = r->last_tool_result;
+        n = r->last_tool_result_len;
+        known_length = true;
+        break;
+    }
+    if (len)
+        *len = known_length ? n : strlen(text);
+    return text;
+}
+
+static int64_t host_number(const struct pmp_request *req, enum pmp_number which)
+{
+    const struct pm_api_request *r = req->in->request;
+    switch (which) {
+    case PMP_NUM_MESSAGES:
+        return r->messages;
+    case PMP_NUM_USER_TURNS:
+        return r->user_turns;
+    case PMP_NUM_TOOLS:
+        return r->tools;
+    case PMP_NUM_TOOL_RESULTS:
+        return r->tool_results;
+    case PMP_NUM_IMAGES:
+        return r->images;
+    case PMP_NUM_PROMPT_TOKENS:
+        return r->prompt_tokens;
+    case PMP_NUM_MAX_TOKENS:
+        return r->max_tokens;
+    case PMP_NUM_STREAM:
+        return r->stream;
+    case PMP_NUM_JSON_SCHEMA:
+        return r->json_schema;
+    case PMP_NUM_AUDIO:
+        return r->audio;
+    }
+    return 0;
+}
+
+static const char *host_header(const struct pmp_request *req, const char *name)
+{
+    return req->in->header ? req->in->header(req->in->header_arg, name) : NULL;
+}
+
+static size_t host_targets(const struct pmp_request *req)
+{
+    return req->in->n_targets;
+}
+
+static int host_target(const struct pmp_request *req, size_t i, struct pmp_target *out)
+{
+    static const char *const nothing[] = {NULL};
+    if (i >= req->in->n_targets)
+        return -1;
+    const struct pm_target_view *view = &req->in->targets[i];
+    struct pmp_target t = {
+        .size = out->size < sizeof(t) ? out->size : (uint32_t)sizeof(t),
+        .id = view->conf->id,
+        .is_local = view->conf->kind == PM_TARGET_LOCAL,
+        .strength = view->conf->strength,
+        .caps = view->caps,
+        .caps_known = view->caps_known,
+        .context = view->context,
+        .speaks_protocol = view->speaks,
+        .good_at = view->conf->good_at.n ? (const char *const *)view->conf->good_at.items : nothing,
+        .is_fallback = view->fallback,
+    };
+    memcpy(out, &t, t.size);
+    return 0;
+}
+
+static double within(double x, double least, double most)
+{
+    if (!(x >= least))
+        return least;
+    return x > most ? most : x;
+}
+
+static void host_intent(struct pmp_verdict *pv, const char *name, double confidence)
+{
+    struct pm_verdict *v = pv->v;
+    for (size_t i = 0; i < v->n_intents; i++) {
+        if (strcmp(v->intents[i].name, name) == 0) {
+            v->intents[i].confidence = within(confidence, 0, 1);
+            return;
+        }
+    }
+    if (v->n_intents == PM_INTENTS_MAX)
+        return;
+    struct pm_intent *intent = &v->intents[v->n_intents++];
+    snprintf(intent->name, sizeof(intent->name), "%s", name);
+    intent->confidence = within(confidence, 0, 1);
+}
+
+static void host_complexity(struct pmp_verdict *pv, double score)
+{
+    pv->v->has_complexity = true;
+    pv->v->complexity = within(score, 0, 1);
+}
+
+static void host_prefer(struct pmp_verdict *pv, size_t target, double weight)
+{
+    if (target < pv->n_targets)
+        pv->v->prefer[target] = within(weight, -1, 1);
+}
+
+static void host_veto(struct pmp_verdict *pv, size_t target, const char *reason)
+{
+    if (target < pv->n_targets && !pv->v->veto[target])
+        pv->v->veto[target] = pm_strndup(reason, strnlen(reason, 200));
+}
+
+static void host_abstain(struct pmp_verdict *pv)
+{
+    pv->v->abstained = true;
+}
+
+static void host_reason(struct pmp_verdict *pv, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(pv->v->reason, sizeof(pv->v->reason), fmt, ap);
+    va_end(ap);
+}
+
+void pm_policy_host_init(struct pmp_host *host)
+{
+    *host = (struct pmp_host){
+        .abi = PMP_ABI,
+        .size = sizeof(*host),
+        .log = host_log,
+        .fail = host_fail,
+        .alloc = host_alloc,
+        .free = free,
+        .metric = host_metric,
+        .text = host_text,
+        .number = host_number,
+        .header = host_header,
+        .targets = host_targets,
+        .target = host_target,
+        .intent = host_intent,
+        .complexity = host_complexity,
+        .prefer = host_prefer,
+        .veto = host_veto,
+        .abstain = host_abstain,
+        .reason = host_reason,
+    };
+}

@@ -1,0 +1,54 @@
+/* The policy host: loads the shared objects, starts one instance for each route that uses one, asks them. */
+#ifndef PM_ROUTE_POLICIES_H
+#define PM_ROUTE_POLICIES_H
+
+#include "core/route/view.h"
+
+struct pm_policies;
+
+/* What the host tells its owner. Both may be NULL. */
+struct pm_policies_events {
+    /* About to run foreign code of this file: if the process dies, that is why. */
+    void (*stage)(void *arg, const char *file);
+    void (*metric)(void *arg, const char *policy, const char *name, double add);
+};
+
+struct pm_policies *pm_policies_new(const struct pm_policies_events *events, void *arg);
+
+/* Stops all instances. The objects stay mapped: code may still be referenced by what they left behind. */
+void pm_policies_free(struct pm_policies *ps);
+
+/* Loads the object behind `fd` (which stays the caller's); `path` is for messages. The error names file, symbol and
+ * likely cause. */
+int pm_policies_load(struct pm_policies *ps, const char *path, int fd, struct pm_error *err) PM_MUST;
+
+/* Starts the policies of a route. `culprit` gets the path of the object that failed, or NULL when the fault is in the
+ * route's file. */
+int pm_policies_bind(struct pm_policies *ps, const struct pm_route *route, const char **culprit,
+                     struct pm_error *err) PM_MUST;
+
+/* Asks the route's policies in order. Fills at most `most` verdicts and returns how many; release them. */
+size_t pm_policies_judge(struct pm_policies *ps, const struct pm_route_input *in, struct pm_verdict *verdicts,
+                         size_t most);
+void pm_verdict_release(struct pm_verdict *v);
+
+/* Tells the route's policies what became of a request. */
+struct pm_outcome {
+    const char *target;
+    int status, attempts;
+    double total_ms, first_byte_ms;
+    long long prompt_tokens, output_tokens;
+};
+void pm_policies_outcome(struct pm_policies *ps, const struct pm_route *route, const struct pm_outcome *outcome);
+
+/* What is loaded, one after the other; false after the last. */
+struct pm_policy_info {
+    const char *name, *summary, *path;
+    unsigned abi;
+};
+bool pm_policies_info(const struct pm_policies *ps, size_t i, struct pm_policy_info *out);
+
+/* Options of a loaded policy as text for people, into `out`. */
+void pm_policies_options_text(const struct pm_policies *ps, size_t i, struct pm_buf *out);
+
+#endif
