@@ -277,25 +277,6 @@ void pm_api_request_release(struct pm_api_request *r)
     pm_api_request_shrink(r);
 }
 
-void pm_api_body_with_model(const struct pm_api_request *r, const char *model, struct pm_buf *out)
-{
-    const struct pm_json_member *m = pm_json_span(&r->spans, r->body, "model");
-    if (m) {
-        pm_buf_addn(out, r->body, m->value);
-        pm_json_quote(out, model, strlen(model));
-        pm_buf_addn(out, r->body + m->value + m->value_len, r->len - m->value - m->value_len);
-        return;
-    }
-    const char *brace = memchr(r->body, '{', r->len);
-    size_t at = brace ? (size_t)(brace - r->body) + 1 : 0;
-    pm_buf_addn(out, r->body, at);
-    pm_buf_add(out, "\"model\":");
-    pm_json_quote(out, model, strlen(model));
-    if (r->spans.n)
-        pm_buf_add(out, ",");
-    pm_buf_addn(out, r->body + at, r->len - at);
-}
-
 /* Anthropic: docs "Errors"; OpenAI: error codes guide and llama-server's own types. */
 static const char *error_type(bool anthropic, int status)
 {

@@ -52,9 +52,6 @@ void pm_api_request_release(struct pm_api_request *r);
 /* Frees what only routing needs; the request can still be sent. */
 void pm_api_request_shrink(struct pm_api_request *r);
 
-/* The body with another model name; every other byte is kept. */
-void pm_api_body_with_model(const struct pm_api_request *r, const char *model, struct pm_buf *out);
-
 /* An error in the caller's protocol: {"error": ...} or {"type":"error", ...}. `code` may be NULL. */
 void pm_api_error_body(bool anthropic, int status, const char *code, const char *message, const char *request_id,
                        struct pm_buf *out);

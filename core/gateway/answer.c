@@ -21,6 +21,9 @@ void pm_answer_reset(struct pm_call *c)
     c->held_events = 0;
     c->seen = PM_EVENT_LIFECYCLE;
     c->usage = PM_USAGE_UNKNOWN;
+    c->strips_progress = false;
+    pm_assembly_free(c->assembly);
+    c->assembly = NULL;
     pm_buf_clear(&c->held);
     pm_sse_reader_release(&c->sse);
     pm_sse_reader_init(&c->sse);
@@ -133,6 +136,12 @@ static void finish_cut(struct pm_call *c, const char *why)
 static void on_event(void *arg, const struct pm_sse_event *event)
 {
     struct pm_call *c = arg;
+    if (c->strips_progress && pm_api_event_is_progress(event->data, event->data_len))
+        return;
+    if (c->assembly)
+        pm_assembly_event(c->assembly, event->name, event->data, event->data_len);
+    else
+        pm_buf_addn(&c->held, event->raw, event->raw_len);
     if (c->committed && pm_api_event_is_plain(c->api.protocol, event->name, event->data, event->data_len))
         return;
     enum pm_event_kind kind =
@@ -156,25 +165,48 @@ static bool stream_data(struct pm_call *c, const char *data, size_t len)
         return true;
     }
     if (c->committed) {
-        pm_reply_send(c->x, data, len);
+        pm_reply_send(c->x, c->held.data, c->held.len);
+        pm_buf_clear(&c->held);
         pm_timer_set(&c->deadline, idle_ms(c));
         return !pm_reply_is_full(c->x);
     }
-    pm_buf_addn(&c->held, data, len);
     if (c->said_error && c->seen != PM_EVENT_CONTENT) {
         pm_attempt_failed(c, 502, "it reported an error in place of an answer", false);
         return true;
     }
-    if (c->seen != PM_EVENT_CONTENT && c->held.len < HELD_BYTES_MAX && c->held_events < HELD_EVENTS_MAX)
+    if (c->assembly || (c->seen != PM_EVENT_CONTENT && c->held.len < HELD_BYTES_MAX && c->held_events < HELD_EVENTS_MAX))
         return true;
     commit(c);
     pm_timer_set(&c->deadline, idle_ms(c));
     return !pm_reply_is_full(c->x);
 }
 
+/* Nothing has gone to the caller yet, so a stream that broke off may be asked for again. */
+static void assembled(struct pm_call *c, const struct pm_transfer_result *result)
+{
+    char *body = c->said_end ? pm_assembly_body(c->assembly) : NULL;
+    if (!body) {
+        pm_attempt_failed(c, 502, *result->text ? result->text : "the answer ended too early",
+                          result->end == PM_TRANSFER_CUT);
+        return;
+    }
+    struct pm_exchange *x = c->x;
+    c->first_us = pm_clock_us();
+    c->is_sse = false;
+    pm_answer_headers(c);
+    c->x = NULL;
+    pm_reply(x, 200, "application/json; charset=utf-8", body, strlen(body));
+    free(body);
+    pm_call_end(c, 200);
+}
+
 /* A mark of the end is what makes a stream complete; a closed connection alone does not. */
 static void stream_done(struct pm_call *c, const struct pm_transfer_result *result)
 {
+    if (c->assembly) {
+        assembled(c, result);
+        return;
+    }
     bool knows_end = c->api.protocol != PM_PROTO_NATIVE || c->has_api;
     if (!c->committed) {
         if (!c->said_end) {

@@ -78,14 +78,20 @@ static void set_body(struct pm_call *c)
     pm_buf_clear(&c->body);
     if (!c->has_api)
         return;
-    const char *model = t->kind == PM_TARGET_LOCAL ? t->id : t->model ? t->model : c->model;
-    pm_api_body_with_model(&c->api, model, &c->body);
+    bool local = t->kind == PM_TARGET_LOCAL;
+    const char *model = local ? t->id : t->model ? t->model : c->model;
+    bool as_stream = local && pm_api_can_assemble(&c->api), streams = as_stream || c->api.stream;
+    c->strips_progress = local && streams && !pm_json_span(&c->api.spans, c->api.body, "return_progress");
+    pm_api_body_for_server(&c->api, model, as_stream, c->strips_progress, &c->body);
+    if (as_stream)
+        c->assembly = pm_assembly_new(c->api.protocol);
 }
 
 static void send_request(struct pm_call *c, const char *socket)
 {
     const struct pm_target *t = c->target;
     bool local = t->kind == PM_TARGET_LOCAL;
+    pm_answer_reset(c);
     set_body(c);
     set_headers(c);
     char *url = url_of(c);
@@ -98,7 +104,6 @@ static void send_request(struct pm_call *c, const char *socket)
                                     .body = !has_body ? NULL : c->has_api ? c->body.data : c->raw_body,
                                     .len = c->has_api ? c->body.len : c->raw_len,
                                     .connect_ms = local ? CONNECT_LOCAL_MS : CONNECT_CLOUD_MS};
-    pm_answer_reset(c);
     c->attempts++;
     c->sent_us = pm_clock_us();
     c->transfer = pm_transfer_start(c->g->up, &spec, &pm_answer_events, c);

@@ -46,6 +46,7 @@ static void release(void *arg)
     free(c->model);
     free(c->fail_type);
     pm_strv_release(&c->headers);
+    pm_assembly_free(c->assembly);
     pm_buf_release(&c->body);
     pm_buf_release(&c->held);
     pm_buf_release(&c->failures);

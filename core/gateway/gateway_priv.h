@@ -11,6 +11,7 @@
 #ifndef PM_GATEWAY_GATEWAY_PRIV_H
 #define PM_GATEWAY_GATEWAY_PRIV_H
 
+#include "core/api/assemble.h"
 #include "core/api/stream.h"
 #include "core/base/metrics.h"
 #include "core/channel/channel.h"
@@ -112,6 +113,8 @@ struct pm_call {
 
     int status;         /* of the answer under way */
     bool is_sse, committed, ended;
+    bool strips_progress;         /* reports of progress were our wish, not the caller's */
+    struct pm_assembly *assembly; /* the caller wants a whole answer, the target streams */
     struct pm_buf held; /* not yet handed to the client */
     struct pm_sse_reader sse;
     unsigned held_events;

@@ -3,7 +3,7 @@
 
 #include "core/http/parse.h"
 
-enum { SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER, TRAILER_LF, END };
+enum { SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER, TRAILER_NAME, TRAILER_VALUE, TRAILER_LF, END };
 enum { LINE_MAX_BYTES = 4096, TRAILERS_MAX_BYTES = 65536, SIZE_DIGITS_MAX = 15 };
 
 static int hex_value(char c)
@@ -34,6 +34,26 @@ static int size_byte(struct pm_chunked *c, char byte)
     return 0;
 }
 
+/* Trailers are dropped, but they must be header lines: another reader may take them for such. */
+static int trailer_byte(struct pm_chunked *c, char byte)
+{
+    if (++c->trailers > TRAILERS_MAX_BYTES)
+        return -431;
+    if (c->state != TRAILER_NAME && byte == '\r') {
+        c->state = TRAILER_LF;
+        return 0;
+    }
+    if (c->state == TRAILER_VALUE)
+        return pm_http_is_value((unsigned char)byte) ? 0 : -400;
+    if (c->state == TRAILER_NAME && byte == ':') {
+        c->state = TRAILER_VALUE;
+        return 0;
+    }
+    c->state = TRAILER_NAME;
+    c->line++;
+    return pm_http_is_token((unsigned char)byte) ? 0 : -400;
+}
+
 static int control_byte(struct pm_chunked *c, char byte)
 {
     switch (c->state) {
@@ -42,7 +62,7 @@ static int control_byte(struct pm_chunked *c, char byte)
     case EXTENSION:
         if (byte == '\r')
             c->state = SIZE_LF;
-        else if (((unsigned char)byte < ' ' && byte != '\t') || ++c->line > LINE_MAX_BYTES)
+        else if (!pm_http_is_value((unsigned char)byte) || ++c->line > LINE_MAX_BYTES)
             return -400;
         return 0;
     case SIZE_LF:
@@ -58,19 +78,15 @@ static int control_byte(struct pm_chunked *c, char byte)
         c->state = SIZE;
         return byte == '\n' ? 0 : -400;
     case TRAILER:
-        if (byte == '\r')
-            c->state = TRAILER_LF;
-        else if (((unsigned char)byte < ' ' && byte != '\t') || ++c->trailers > TRAILERS_MAX_BYTES)
-            return -400;
-        else
-            c->line++;
-        return 0;
+    case TRAILER_NAME:
+    case TRAILER_VALUE:
+        return trailer_byte(c, byte);
     case TRAILER_LF:
         if (byte != '\n')
             return -400;
         c->state = c->line ? TRAILER : END;
         c->line = 0;
-        return 0;
+        return ++c->trailer_lines > PM_HTTP_HEADERS_MAX ? -400 : 0;
     default:
         return -400;
     }
@@ -83,6 +99,9 @@ int pm_chunked_feed(struct pm_chunked *c, const char *in, size_t len, size_t *us
     while (i < len && rc == 0 && c->state != END) {
         if (c->state != DATA) {
             rc = control_byte(c, in[i++]);
+            /* A size that cannot fit is refused at once, not after its bytes have come. */
+            if (c->state == DATA && c->left > out->limit - out->len)
+                rc = -413;
             continue;
         }
         size_t n = len - i < c->left ? len - i : (size_t)c->left;

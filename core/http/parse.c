@@ -1,16 +1,21 @@
 #include "core/http/parse.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
 static const char *const method_names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"};
 enum { METHODS = sizeof(method_names) / sizeof(*method_names) };
 
-/* RFC 9110, 5.6.2: tchar. */
-static bool is_token(unsigned char c)
+bool pm_http_is_token(unsigned char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+bool pm_http_is_value(unsigned char c)
+{
+    return (c >= ' ' && c != 0x7f) || c == '\t';
 }
 
 size_t pm_http_head_length(const char *text, size_t len, size_t from)
@@ -41,7 +46,7 @@ static int parse_method(const char *word, size_t len, struct pm_http_head *head,
         }
     }
     for (size_t i = 0; i < len; i++)
-        if (!is_token((unsigned char)word[i]))
+        if (!pm_http_is_token((unsigned char)word[i]))
             return refuse(why, 400, "the method is not a token");
     return refuse(why, len ? 501 : 400, "the method is not known here");
 }
@@ -96,14 +101,14 @@ static int parse_header_line(char *line, size_t len, struct pm_http_head *head, 
     if (*line == ' ' || *line == '\t')
         return refuse(why, 400, "a folded header line");
     size_t name = 0;
-    while (name < len && is_token((unsigned char)line[name]))
+    while (name < len && pm_http_is_token((unsigned char)line[name]))
         name++;
     if (!name || name == len || line[name] != ':')
         return refuse(why, 400, "a header line is `name: value`, without a blank before the colon");
     char *value = line + name + 1;
     char *end = line + len;
     for (const char *p = value; p < end; p++)
-        if (((unsigned char)*p < ' ' && *p != '\t') || *p == 0x7f)
+        if (!pm_http_is_value((unsigned char)*p))
             return refuse(why, 400, "a control character in a header");
     while (value < end && (*value == ' ' || *value == '\t'))
         value++;
@@ -145,6 +150,23 @@ static bool has_token(const char *list, const char *token)
     return false;
 }
 
+/* RFC 3986, 3.2.2 and 3.2.3, without user information; empty where the target has no authority. */
+static bool is_host(const char *value)
+{
+    const char *p = value;
+    if (*p == '[') {
+        p += 1 + strspn(p + 1, "0123456789abcdefABCDEF:.");
+        if (*p++ != ']')
+            return false;
+    } else {
+        while (*p && (isalnum((unsigned char)*p) || strchr("-._~%!$&'()*+;=", *p)))
+            p++;
+    }
+    if (*p == ':')
+        p += 1 + strspn(p + 1, "0123456789");
+    return !*p;
+}
+
 /* The headers that decide where this request ends and the next one begins. */
 static int apply_header(const struct pm_http_header *h, struct pm_http_head *head, unsigned *hosts, const char **why)
 {
@@ -159,9 +181,12 @@ static int apply_header(const struct pm_http_header *h, struct pm_http_head *hea
     } else if (strcasecmp(h->name, "host") == 0) {
         if (++*hosts > 1)
             return refuse(why, 400, "Host stands twice");
+        if (!is_host(h->value))
+            return refuse(why, 400, "Host is not a name or an address with an optional port");
     } else if (strcasecmp(h->name, "connection") == 0) {
+        /* Once said, `close` holds, whatever another Connection line says. */
         if (has_token(h->value, "close"))
-            head->keep_alive = false;
+            head->says_close = true;
         else if (head->minor == 0 && has_token(h->value, "keep-alive"))
             head->keep_alive = true;
     } else if (strcasecmp(h->name, "expect") == 0) {
@@ -199,6 +224,7 @@ int pm_http_parse_head(char *text, size_t len, struct pm_http_head *head, const 
         status = apply_header(&head->headers[i], head, &hosts, why);
     if (status)
         return status;
+    head->keep_alive &= !head->says_close;
     if (head->minor == 1 && !hosts)
         return refuse(why, 400, "no Host header");
     if (head->chunked && head->has_length)

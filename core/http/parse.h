@@ -38,7 +38,7 @@ struct pm_http_head {
     const char *query; /* after the `?`, or "" */
     struct pm_http_header headers[PM_HTTP_HEADERS_MAX];
     size_t n_headers;
-    bool has_length, chunked, keep_alive, expect_continue;
+    bool has_length, chunked, keep_alive, says_close, expect_continue;
     uint64_t length;
 };
 
@@ -53,6 +53,10 @@ int pm_http_parse_head(char *text, size_t len, struct pm_http_head *head, const 
 /* The first header of that name (any case), or NULL. */
 const char *pm_http_header(const struct pm_http_head *head, const char *name);
 
+/* May the byte stand in a header's name (RFC 9110, 5.6.2: tchar), in its value (5.5: visible, blank or obs-text)? */
+bool pm_http_is_token(unsigned char c);
+bool pm_http_is_value(unsigned char c);
+
 const char *pm_http_method_name(enum pm_http_method method);
 const char *pm_http_status_text(int status);
 
@@ -62,6 +66,7 @@ struct pm_chunked {
     uint64_t left;
     unsigned digits;
     size_t line;     /* bytes of the current size or trailer line */
+    unsigned trailer_lines;
     size_t trailers; /* bytes of all trailer lines */
 };
 

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
+#include "core/base/clock.h"
 #include "core/http/server_priv.h"
 
 static void close_later(void *conn)
@@ -86,6 +88,23 @@ void pm_reply_close_after(struct pm_exchange *x)
     x->close_after = true;
 }
 
+/* RFC 9110, 5.6.7: always in English, whatever the locale. */
+static const char *date(struct pm_http_server *s)
+{
+    static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    int64_t now = pm_clock_wall_s();
+    if (now != s->date_s) {
+        struct tm tm;
+        time_t t = (time_t)now;
+        gmtime_r(&t, &tm);
+        s->date_s = now;
+        snprintf(s->date, sizeof(s->date), "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * tm.tm_wday,
+                 tm.tm_mday % 100, months + 3 * tm.tm_mon, (tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min,
+                 tm.tm_sec);
+    }
+    return s->date;
+}
+
 static void begin(struct pm_exchange *x, int status, const char *type, bool has_length, size_t len)
 {
     struct pm_conn *c = x->conn;
@@ -94,7 +113,8 @@ static void begin(struct pm_exchange *x, int status, const char *type, bool has_
     x->chunked = !has_length && x->head.minor == 1;
     if (c->server->draining || !x->head.keep_alive || (!has_length && !x->chunked))
         x->close_after = true;
-    evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\n", status, pm_http_status_text(status));
+    evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, pm_http_status_text(status),
+                        date(c->server));
     if (type)
         evbuffer_add_printf(out, "Content-Type: %s\r\n", type);
     evbuffer_add(out, x->headers.data, x->headers.len);

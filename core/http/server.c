@@ -13,7 +13,7 @@
 #include "core/base/log.h"
 #include "core/http/server_priv.h"
 
-enum { READ_PIECE = 65536, LINGER_MS = 3000, HEAD_START_BLANKS = 2 };
+enum { READ_PIECE = 65536, LINGER_MS = 3000, ACCEPT_PAUSE_MS = 100 };
 
 static void process_input(struct pm_conn *c);
 
@@ -86,12 +86,17 @@ static void start_reading_body(struct pm_conn *c)
 static void read_head(struct pm_conn *c)
 {
     /* RFC 9112, 2.2: an empty line before the request line is forgiven. */
-    for (int i = 0; i < HEAD_START_BLANKS; i++) {
-        char crlf[2];
-        if (!c->scanned && evbuffer_copyout(c->in, crlf, 2) == 2 && memcmp(crlf, "\r\n", 2) == 0)
-            evbuffer_drain(c->in, 2);
-    }
+    char crlf[2];
     size_t have = evbuffer_get_length(c->in);
+    if (!c->skipped_blank && evbuffer_copyout(c->in, crlf, 2) >= 1 && crlf[0] == '\r') {
+        if (have < 2)
+            return;
+        c->skipped_blank = true;
+        if (crlf[1] == '\n') {
+            evbuffer_drain(c->in, 2);
+            have -= 2;
+        }
+    }
     if (!have)
         return;
     if (!c->x.start_us)
@@ -101,6 +106,9 @@ static void read_head(struct pm_conn *c)
     size_t len = pm_http_head_length(text, most, c->scanned);
     c->scanned = most;
     if (!len) {
+        /* A head has one deadline, however slowly its bytes drip; a body must only make progress. */
+        if (c->state == PM_CONN_IDLE)
+            pm_timer_set(&c->timer, c->server->limits.read_ms);
         c->state = PM_CONN_HEAD;
         c->x.head = (struct pm_http_head){.path = "", .query = ""};
         if (most == c->server->limits.head)
@@ -161,7 +169,7 @@ static void process_input(struct pm_conn *c)
         pm_timer_clear(&c->timer);
         c->server->events->request(c->server->arg, &c->x);
     }
-    if (c->state == PM_CONN_HEAD || c->state == PM_CONN_BODY)
+    if (c->state == PM_CONN_BODY)
         pm_timer_set(&c->timer, c->server->limits.read_ms);
 }
 
@@ -261,6 +269,7 @@ void pm_conn_end_exchange(struct pm_conn *c)
     c->x = (struct pm_exchange){.conn = c};
     pm_buf_init(&c->x.body, s->limits.body);
     pm_buf_init(&c->x.headers, PM_BUF_OWN_LIMIT);
+    c->skipped_blank = false;
     if (close_now) {
         c->state = PM_CONN_LINGER;
         pm_timer_set(&c->timer, LINGER_MS);
@@ -277,14 +286,10 @@ void pm_conn_end_exchange(struct pm_conn *c)
 /* Everything is sent: say so, and let the client read it before the socket goes (RFC 9112, 9.6). */
 void pm_conn_linger(struct pm_conn *c)
 {
-    if (c->unread) {
-        shutdown(c->fd, SHUT_WR);
-        event_del(c->hangup);
-        event_add(c->readable, NULL);
-        discard_input(c);
-    } else {
-        pm_conn_close(c);
-    }
+    shutdown(c->fd, SHUT_WR);
+    event_del(c->hangup);
+    event_add(c->readable, NULL);
+    discard_input(c);
 }
 
 static void accepted(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *addr, int len, void *arg)
@@ -323,6 +328,22 @@ static void accepted(struct evconnlistener *listener, evutil_socket_t fd, struct
     s->n_conns++;
 }
 
+static void accept_again(void *arg)
+{
+    struct pm_http_server *s = arg;
+    for (size_t i = 0; i < s->n_listeners; i++)
+        evconnlistener_enable(s->listeners[i]);
+}
+
+/* Out of descriptors, say: the socket stays readable, so without a pause this would be all that is done. */
+static void accept_failed(struct evconnlistener *listener, void *arg)
+{
+    struct pm_http_server *s = arg;
+    pm_log(PM_LOG_WARN, "a connection cannot be accepted: %s", strerror(errno));
+    evconnlistener_disable(listener);
+    pm_timer_set(&s->accept_again, ACCEPT_PAUSE_MS);
+}
+
 struct pm_http_server *pm_http_server_new(struct pm_loop *loop, const struct pm_http_limits *limits,
                                           const struct pm_http_server_events *events, void *arg)
 {
@@ -331,14 +352,8 @@ struct pm_http_server *pm_http_server_new(struct pm_loop *loop, const struct pm_
     s->limits = *limits;
     s->events = events;
     s->arg = arg;
+    pm_timer_init(&s->accept_again, loop, accept_again, s);
     return s;
-}
-
-static void accept_failed(struct evconnlistener *listener, void *arg)
-{
-    (void)listener;
-    (void)arg;
-    pm_log(PM_LOG_WARN, "a connection cannot be accepted: %s", strerror(errno));
 }
 
 void pm_http_server_listen(struct pm_http_server *s, int fd)
@@ -370,6 +385,7 @@ void pm_http_server_free(struct pm_http_server *s)
     while (s->conns)
         pm_conn_close(s->conns);
     free(s->listeners);
+    pm_timer_release(&s->accept_again);
     pm_loop_defer(s->loop, free, s);
 }
 

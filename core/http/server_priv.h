@@ -37,6 +37,7 @@ struct pm_conn {
     struct pm_chunked chunked;
     char *head_text; /* what x.head points into */
     struct pm_exchange x;
+    bool skipped_blank; /* the empty line that may come before a request line */
     bool unread;     /* the rest of a refused request will be thrown away */
     size_t lingered; /* how much of it was */
 };
@@ -51,6 +52,9 @@ struct pm_http_server {
     struct pm_conn *conns;
     unsigned n_conns;
     bool draining;
+    struct pm_timer accept_again;
+    char date[40]; /* of the reply header, made anew each second */
+    int64_t date_s;
 };
 
 /* Sends what the socket takes now, and the rest when it can. */

@@ -18,7 +18,7 @@
 #include "core/upstream/fetch.h"
 
 /* A load is polled from here, doubling, unless the server prints its state. */
-enum { POLL_FIRST_MS = 5, POLL_MOST_MS = 250, ASK_LIMIT_MS = 5000, KILL_GRACE_MS = 5000 };
+enum { POLL_FIRST_MS = 5, POLL_MOST_MS = 250, ASK_LIMIT_MS = 5000, KILL_GRACE_MS = 2000 };
 
 struct pm_server {
     struct pm_loop *loop;

@@ -243,7 +243,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _check_common(self, seen):
         cloud = self.cloud
-        auth = (("authorization", f"Bearer {cloud.key}") if cloud.protocol == "openai"
+        # Anthropic's later version takes its key as OpenAI does; the first one, by x-api-key
+        version = seen.header("anthropic-version", rules.FIRST_VERSION)
+        bearer = cloud.protocol == "openai" or version != rules.FIRST_VERSION
+        auth = (("authorization", f"Bearer {cloud.key}") if bearer
                 else ("x-api-key", cloud.key))
         return rules.check_headers(seen.headers, host=f"127.0.0.1:{cloud.port}", auth=auth,
                                    secrets=cloud.secrets, body=seen.body)

@@ -10,7 +10,8 @@ import json
 HOP_BY_HOP = {"keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
               "te", "trailer", "upgrade", "http2-settings", "expect"}
 CREDENTIALS = {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
-VERSIONS = {"2023-06-01", "2026-10-21"}
+FIRST_VERSION = "2023-06-01"
+VERSIONS = {FIRST_VERSION, "2026-10-21"}
 SAMPLING = ("temperature", "top_p", "top_k")
 
 CHAT = {

@@ -337,7 +337,9 @@ class Gateway:
 
     def cli(self, *args, check=0, timeout=60.0, stdin=None):
         """Runs a subcommand against this gateway. check=None accepts any exit status."""
-        done = subprocess.run([str(binary()), args[0], "--state", str(self.state), *args[1:]],
+        # what works on files alone has no gateway to talk to
+        state = [] if args[0] in ("check", "plugin") else ["--state", str(self.state)]
+        done = subprocess.run([str(binary()), args[0], *state, *args[1:]],
                               input=stdin, stdin=None if stdin else subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=timeout,
                               env=self.env, cwd=self.dir)

@@ -1,0 +1,34 @@
+/* A streamed answer put together into the whole answer that a caller without `stream` expects. Pure.
+ *
+ * A llama-server notices that its client has left only while it writes; so local profiles are always asked for a
+ * stream. The result has the shape that the server itself gives for a request without `stream`.
+ */
+#ifndef PM_API_ASSEMBLE_H
+#define PM_API_ASSEMBLE_H
+
+#include "core/api/request.h"
+
+struct pm_assembly;
+
+/* Can this request's whole answer be put together from a stream? Not with several choices, several prompts or
+ * log-probabilities. */
+bool pm_api_can_assemble(const struct pm_api_request *r);
+
+/* The body with another model name; with `as_stream` it asks for a stream, with usage. With `progress` a llama-server
+ * reports progress while it reads the prompt, unless the caller has an opinion on that. */
+void pm_api_body_for_server(const struct pm_api_request *r, const char *model, bool as_stream, bool progress,
+                            struct pm_buf *out);
+
+/* Is it a report of progress that only pm_api_body_for_server asked for? */
+bool pm_api_event_is_progress(const char *data, size_t len);
+
+struct pm_assembly *pm_assembly_new(enum pm_protocol p);
+void pm_assembly_free(struct pm_assembly *a);
+
+/* Takes one event. What is not understood is passed over. */
+void pm_assembly_event(struct pm_assembly *a, const char *name, const char *data, size_t len);
+
+/* The whole answer as text, which the caller frees; NULL when the stream did not come to an end. */
+char *pm_assembly_body(struct pm_assembly *a);
+
+#endif
