@@ -134,6 +134,7 @@ void pm_api_body_for_server(const struct pm_api_request *r, const char *model, b
     if (progress && (chat || r->protocol == PM_PROTO_RESPONSES) &&
         !pm_json_span(&r->spans, r->body, "return_progress"))
         edits[n++] = (struct edit){"return_progress", yes};
+    pm_buf_reserve(out, r->len + name.len + 128);
     apply(r, edits, n, out);
     pm_buf_release(&name);
 }

@@ -25,6 +25,10 @@ struct walk {
     struct pm_buf system, user, tool;
     size_t blob_bytes; /* of images and other binary parts: not prompt text */
     uint64_t hash;     /* of what all turns of a conversation share: its system text and its first user message */
+    struct pm_json_value last_result; /* the last tool result that is a message of its own */
+    struct pm_error *err;
+    int rc, index;
+    const char *key; /* the member that is walked */
 };
 
 static void add_text(struct pm_buf *out, const char *text)
@@ -98,105 +102,154 @@ static void walk_user(struct walk *w, const cJSON *content)
     }
 }
 
-static void walk_message(struct walk *w, const cJSON *m)
+static cJSON *parse(const struct pm_json_value *v)
 {
-    const char *role = pm_json_str(m, "role"), *type = pm_json_str(m, "type");
-    const cJSON *content = pm_json_get(m, "content");
+    return v->text ? cJSON_ParseWithLength(v->text, v->len) : NULL;
+}
+
+static bool is_either(const struct pm_json_value *v, const char *a, const char *b)
+{
+    return pm_json_is(v, a) || pm_json_is(v, b);
+}
+
+static void walk_result(struct walk *w, const struct pm_json_value *value)
+{
+    w->r->tool_results++;
+    w->last_result = *value;
+}
+
+enum { ROLE, CONTENT, TYPE, OUTPUT };
+static const char *const message_keys[] = {"role", "content", "type", "output"};
+
+static int check_message(const struct walk *w, char first, const struct pm_json_value *v, int index)
+{
+    if (first != '{')
+        return pm_error_set(w->err, PM_EINVAL, "`%s[%d]` must be an object with \"role\" and \"content\"", w->key,
+                            index);
+    if (w->r->protocol != PM_PROTO_RESPONSES && (!v[ROLE].text || v[ROLE].text[0] != '"'))
+        return pm_error_set(w->err, PM_EINVAL, "`%s[%d].role` must be a string such as \"user\"", w->key, index);
+    return PM_OK;
+}
+
+/* Only what is needed becomes a tree: an agent's history is mostly its own words and its tools' results. */
+static void walk_message(void *arg, char first, const struct pm_json_value *v)
+{
+    struct walk *w = arg;
+    int index = w->index++;
+    if (w->rc < 0 || (w->rc = check_message(w, first, v, index)) < 0)
+        return;
     w->r->messages++;
-    if (type_is(role, "system", "developer")) {
-        walk_content(w, content, &w->system);
-    } else if (type_is(role, "tool", "function")) {
-        w->r->tool_results++;
-        pm_buf_clear(&w->tool);
-        walk_content(w, content, &w->tool);
-    } else if (type_is(type, "function_call_output", "custom_tool_call_output")) {
-        w->r->tool_results++;
-        pm_buf_clear(&w->tool);
-        walk_content(w, pm_json_get(m, "output"), &w->tool);
-    } else if (type_is(role, "user", NULL)) {
-        walk_user(w, content);
+    if (w->r->protocol == PM_PROTO_RESPONSES && is_either(&v[TYPE], "function_call_output", "custom_tool_call_output")) {
+        walk_result(w, &v[OUTPUT]);
+    } else if (is_either(&v[ROLE], "tool", "function")) {
+        walk_result(w, &v[CONTENT]);
+    } else if (is_either(&v[ROLE], "system", "developer") || pm_json_is(&v[ROLE], "user")) {
+        cJSON *content = parse(&v[CONTENT]);
+        if (pm_json_is(&v[ROLE], "user"))
+            walk_user(w, content);
+        else
+            walk_content(w, content, &w->system);
+        cJSON_Delete(content);
     }
 }
 
-static int need_messages(const struct pm_api_request *r, const char *key, struct pm_error *err)
+static int walk_messages(struct walk *w, const char *key)
 {
-    const cJSON *list = pm_json_get(r->root, key), *m;
-    int i = 0;
-    if (!list)
-        return pm_error_set(err, PM_EINVAL, "`%s` is missing: an array of {\"role\", \"content\"} is expected", key);
-    if (!cJSON_IsArray(list))
-        return pm_error_set(err, PM_EINVAL, "`%s` must be an array of {\"role\", \"content\"}", key);
-    if (!list->child)
-        return pm_error_set(err, PM_EINVAL, "`%s` is empty: at least one message is needed", key);
-    cJSON_ArrayForEach(m, list)
-    {
-        if (!cJSON_IsObject(m))
-            return pm_error_set(err, PM_EINVAL, "`%s[%d]` must be an object with \"role\" and \"content\"", key, i);
-        if (!pm_json_str(m, "role"))
-            return pm_error_set(err, PM_EINVAL, "`%s[%d].role` must be a string such as \"user\"", key, i);
-        i++;
-    }
-    return PM_OK;
+    const struct pm_api_request *r = w->r;
+    const struct pm_json_member *m = pm_json_span(&r->spans, r->body, key);
+    if (!m)
+        return pm_error_set(w->err, PM_EINVAL,
+                            "`%s` is missing: an array of {\"role\", \"content\"} is expected", key);
+    if (r->body[m->value] != '[')
+        return pm_error_set(w->err, PM_EINVAL, "`%s` must be an array of {\"role\", \"content\"}", key);
+    w->key = key;
+    pm_json_each(r->body + m->value, m->value_len, message_keys, 4, walk_message, w);
+    if (w->rc == PM_OK && !w->index)
+        return pm_error_set(w->err, PM_EINVAL, "`%s` is empty: at least one message is needed", key);
+    return w->rc;
 }
 
-static int need_input(const struct pm_api_request *r, const char *key, struct pm_error *err)
+/* `input` or `prompt`: a text, or texts, or (responses) messages. */
+static int walk_input(struct walk *w, const char *key)
 {
-    const cJSON *input = pm_json_get(r->root, key);
-    if (!input)
-        return pm_error_set(err, PM_EINVAL, "`%s` is missing: a string or an array is expected", key);
-    if (!cJSON_IsString(input) && !cJSON_IsArray(input))
-        return pm_error_set(err, PM_EINVAL, "`%s` must be a string or an array", key);
+    const struct pm_api_request *r = w->r;
+    const struct pm_json_member *m = pm_json_span(&r->spans, r->body, key);
+    char first = m ? r->body[m->value] : 0;
+    if (!m)
+        return pm_error_set(w->err, PM_EINVAL, "`%s` is missing: a string or an array is expected", key);
+    if (first != '"' && first != '[')
+        return pm_error_set(w->err, PM_EINVAL, "`%s` must be a string or an array", key);
+    if (first == '[' && r->protocol == PM_PROTO_RESPONSES)
+        return walk_messages(w, key);
+    cJSON *input = parse(&(struct pm_json_value){r->body + m->value, m->value_len});
+    int rc = PM_OK;
     if (cJSON_IsArray(input) && !input->child)
-        return pm_error_set(err, PM_EINVAL, "`%s` is empty", key);
-    return PM_OK;
+        rc = pm_error_set(w->err, PM_EINVAL, "`%s` is empty", key);
+    else
+        walk_user(w, input);
+    cJSON_Delete(input);
+    return rc;
 }
 
-static int check_shape(const struct pm_api_request *r, struct pm_error *err)
+static int check_types(const struct pm_api_request *r, struct pm_error *err)
 {
     const cJSON *model = pm_json_get(r->root, "model"), *stream = pm_json_get(r->root, "stream");
-    const cJSON *tools = pm_json_get(r->root, "tools");
-    if (!cJSON_IsObject(r->root))
-        return pm_error_set(err, PM_EINVAL, "the body must be a JSON object");
+    const struct pm_json_member *tools = pm_json_span(&r->spans, r->body, "tools");
     if (model && !cJSON_IsString(model))
         return pm_error_set(err, PM_EINVAL, "`model` must be a string");
     if (stream && !cJSON_IsBool(stream) && !cJSON_IsNull(stream))
         return pm_error_set(err, PM_EINVAL, "`stream` must be true or false");
-    if (tools && !cJSON_IsArray(tools) && !cJSON_IsNull(tools) && r->protocol != PM_PROTO_NATIVE)
+    if (tools && r->protocol != PM_PROTO_NATIVE && r->body[tools->value] != '[' && r->body[tools->value] != 'n')
         return pm_error_set(err, PM_EINVAL, "`tools` must be an array");
-    switch (r->protocol) {
-    case PM_PROTO_CHAT:
-    case PM_PROTO_MESSAGES:
-    case PM_PROTO_COUNT_TOKENS:
-        return need_messages(r, "messages", err);
-    case PM_PROTO_RESPONSES:
-        return need_input(r, "input", err);
-    case PM_PROTO_EMBEDDINGS:
-        return need_input(r, "input", err);
-    case PM_PROTO_COMPLETIONS:
-        return need_input(r, "prompt", err);
-    case PM_PROTO_NATIVE:
-        break;
-    }
     return PM_OK;
 }
 
-static void walk_body(struct walk *w)
+static int walk_body(struct walk *w)
 {
     const struct pm_api_request *r = w->r;
-    const cJSON *list = pm_json_get(r->root, r->protocol == PM_PROTO_RESPONSES ? "input" : "messages"), *m;
-    if (r->protocol == PM_PROTO_RESPONSES)
-        walk_content(w, pm_json_get(r->root, "instructions"), &w->system);
-    else if (pm_protocol_is_anthropic(r->protocol))
+    switch (r->protocol) {
+    case PM_PROTO_MESSAGES:
+    case PM_PROTO_COUNT_TOKENS:
         walk_content(w, pm_json_get(r->root, "system"), &w->system);
-    if (cJSON_IsArray(list)) {
-        cJSON_ArrayForEach(m, list) walk_message(w, m);
-    } else {
-        const char *key = r->protocol == PM_PROTO_RESPONSES || r->protocol == PM_PROTO_EMBEDDINGS ? "input" : "prompt";
-        const cJSON *input = pm_json_get(r->root, key);
-        if (input)
-            walk_user(w, input);
+        return walk_messages(w, "messages");
+    case PM_PROTO_CHAT:
+        return walk_messages(w, "messages");
+    case PM_PROTO_RESPONSES:
+        walk_content(w, pm_json_get(r->root, "instructions"), &w->system);
+        return walk_input(w, "input");
+    case PM_PROTO_EMBEDDINGS:
+        return walk_input(w, "input");
+    case PM_PROTO_COMPLETIONS:
+        return walk_input(w, "prompt");
+    case PM_PROTO_NATIVE:
+        break;
     }
-    w->hash = pm_hash(w->system.data, w->system.len, w->hash);
+    if (pm_json_span(&r->spans, r->body, "prompt"))
+        walk_user(w, pm_json_get(r->root, "prompt"));
+    return PM_OK;
+}
+
+/* All members but the long ones, which are walked as text. */
+static int build_root(struct pm_api_request *r, struct pm_error *err)
+{
+    static const char *const walked[] = {"messages", "tools", "input"};
+    r->root = cJSON_CreateObject();
+    for (size_t i = 0; i < r->spans.n; i++) {
+        const struct pm_json_member *m = &r->spans.members[i];
+        bool skip = false;
+        for (size_t k = 0; k < 3; k++)
+            skip |= strlen(walked[k]) == m->key_len && memcmp(walked[k], r->body + m->key, m->key_len) == 0;
+        if (skip)
+            continue;
+        cJSON *value = parse(&(struct pm_json_value){r->body + m->value, m->value_len});
+        if (!value)
+            return pm_error_set(err, PM_EINVAL, "`%.*s` has a string with a lone surrogate",
+                                (int)(m->key_len < 60 ? m->key_len : 60), r->body + m->key);
+        char *key = pm_strndup(r->body + m->key, m->key_len);
+        cJSON_AddItemToObject(r->root, key, value);
+        free(key);
+    }
+    return PM_OK;
 }
 
 static bool wants_json_schema(const cJSON *root)
@@ -209,6 +262,13 @@ static bool wants_json_schema(const cJSON *root)
     return type_is(type, "json_schema", NULL) || pm_json_get(root, "json_schema");
 }
 
+static void count_one(void *arg, char first, const struct pm_json_value *values)
+{
+    (void)first;
+    (void)values;
+    ++*(unsigned *)arg;
+}
+
 static void read_numbers(struct pm_api_request *r, size_t blob_bytes)
 {
     static const char *const keys[] = {"max_completion_tokens", "max_tokens", "max_output_tokens", "n_predict"};
@@ -216,7 +276,9 @@ static void read_numbers(struct pm_api_request *r, size_t blob_bytes)
         double n = pm_json_num(r->root, keys[i], 0);
         r->max_tokens = n > 0 && n < 1e12 ? (long long)n : 0;
     }
-    r->tools = (unsigned)cJSON_GetArraySize(pm_json_get(r->root, "tools"));
+    const struct pm_json_member *tools = pm_json_span(&r->spans, r->body, "tools");
+    if (tools)
+        pm_json_each(r->body + tools->value, tools->value_len, NULL, 0, count_one, &r->tools);
     /* Four bytes a token holds for English and code in today's vocabularies; an image is about a thousand. */
     size_t text = r->len > blob_bytes ? r->len - blob_bytes : 0;
     r->prompt_tokens = (long long)(text / 4) + (long long)r->images * 1000;
@@ -224,6 +286,13 @@ static void read_numbers(struct pm_api_request *r, size_t blob_bytes)
 
 static void take_texts(struct pm_api_request *r, struct walk *w)
 {
+    if (w->last_result.text) {
+        cJSON *result = parse(&w->last_result);
+        pm_buf_clear(&w->tool);
+        walk_content(w, result, &w->tool);
+        cJSON_Delete(result);
+    }
+    w->hash = pm_hash(w->system.data, w->system.len, w->hash);
     r->system_len = w->system.len;
     r->system = pm_buf_take(&w->system);
     r->last_user_len = w->user.len;
@@ -233,32 +302,39 @@ static void take_texts(struct pm_api_request *r, struct walk *w)
     r->conversation = w->hash;
 }
 
-int pm_api_read(enum pm_protocol p, const char *body, size_t len, struct pm_api_request *out, struct pm_error *err)
+static int read_body(struct pm_api_request *r, struct pm_error *err)
 {
     struct pm_error why = {0};
-    *out = (struct pm_api_request){.protocol = p, .body = body, .len = len, .model = ""};
-    int rc = len ? pm_json_scan(body, len, &out->spans, &why)
-                 : pm_error_set(&why, PM_EINVAL, "the body is empty: a JSON object is expected");
+    int rc = r->len ? pm_json_scan(r->body, r->len, &r->spans, &why)
+                    : pm_error_set(&why, PM_EINVAL, "the body is empty: a JSON object is expected");
     if (rc < 0)
         return pm_error_set(err, (enum pm_err)rc, "the body is not valid JSON: %s", why.msg);
-    out->root = cJSON_ParseWithLength(body, len);
-    if (!out->root)
-        return pm_error_set(err, PM_EINVAL, "the body is not valid JSON: a string has a lone surrogate");
-    if ((rc = check_shape(out, err)) < 0) {
-        cJSON_Delete(out->root);
+    if (r->body[strspn(r->body, " \t\r\n")] != '{')
+        return pm_error_set(err, PM_EINVAL, "the body must be a JSON object");
+    if ((rc = build_root(r, err)) < 0 || (rc = check_types(r, err)) < 0)
+        return rc;
+    struct walk w = {.r = r, .hash = PM_HASH_SEED, .err = err};
+    pm_buf_init(&w.system, PM_BUF_OWN_LIMIT);
+    pm_buf_init(&w.user, PM_BUF_OWN_LIMIT);
+    pm_buf_init(&w.tool, PM_BUF_OWN_LIMIT);
+    rc = walk_body(&w);
+    read_numbers(r, w.blob_bytes);
+    take_texts(r, &w);
+    return rc;
+}
+
+int pm_api_read(enum pm_protocol p, const char *body, size_t len, struct pm_api_request *out, struct pm_error *err)
+{
+    *out = (struct pm_api_request){.protocol = p, .body = body, .len = len, .model = ""};
+    int rc = read_body(out, err);
+    if (rc < 0) {
+        pm_api_request_release(out);
         return rc;
     }
     const char *model = pm_json_str(out->root, "model");
     out->model = model ? model : "";
     out->stream = pm_json_true(out->root, "stream");
     out->json_schema = wants_json_schema(out->root);
-    struct walk w = {.r = out, .hash = PM_HASH_SEED};
-    pm_buf_init(&w.system, PM_BUF_OWN_LIMIT);
-    pm_buf_init(&w.user, PM_BUF_OWN_LIMIT);
-    pm_buf_init(&w.tool, PM_BUF_OWN_LIMIT);
-    walk_body(&w);
-    read_numbers(out, w.blob_bytes);
-    take_texts(out, &w);
     return PM_OK;
 }
 

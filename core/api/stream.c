@@ -46,7 +46,17 @@ void pm_api_usage(const char *body, size_t len, struct pm_usage *usage)
 {
     if (!has(body, len, "\"usage\"") && !has(body, len, "\"timings\""))
         return;
-    cJSON *root = cJSON_ParseWithLength(body, len);
+    /* Only these two of what may be a long body become a tree. */
+    static const char *const keys[] = {"usage", "timings"};
+    struct pm_json_spans spans;
+    cJSON *root = cJSON_CreateObject();
+    if (pm_json_scan(body, len, &spans, NULL) == PM_OK) {
+        for (size_t i = 0; i < 2; i++) {
+            const struct pm_json_member *m = pm_json_span(&spans, body, keys[i]);
+            if (m)
+                cJSON_AddItemToObject(root, keys[i], cJSON_ParseWithLength(body + m->value, m->value_len));
+        }
+    }
     read_usage(root, usage);
     cJSON_Delete(root);
 }

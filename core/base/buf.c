@@ -39,6 +39,16 @@ static void reserve(struct pm_buf *b, size_t need)
     b->cap = cap;
 }
 
+void pm_buf_reserve(struct pm_buf *b, size_t len)
+{
+    len = len < b->limit ? len : b->limit;
+    if (b->cap > len)
+        return;
+    b->data = pm_realloc(b->data == empty ? NULL : b->data, len + 1, 1);
+    b->cap = len + 1;
+    b->data[b->len] = 0;
+}
+
 int pm_buf_append(struct pm_buf *b, const void *data, size_t len)
 {
     if (len > b->limit - b->len)

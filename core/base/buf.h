@@ -31,6 +31,9 @@ void pm_buf_clear(struct pm_buf *b);
 /* PM_ETOOBIG when the limit would be passed; the buffer is then unchanged. */
 int pm_buf_append(struct pm_buf *b, const void *data, size_t len) PM_MUST;
 
+/* Makes room for `len` bytes in all, within the limit, so that growing there copies nothing. */
+void pm_buf_reserve(struct pm_buf *b, size_t len);
+
 /* For texts of our own making, within PM_BUF_OWN_LIMIT: passing the limit cuts the text short. */
 void pm_buf_add(struct pm_buf *b, const char *text);
 void pm_buf_addn(struct pm_buf *b, const char *text, size_t len);

@@ -1,6 +1,8 @@
 #include "core/base/json.h"
 
+#include <endian.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +43,8 @@ static bool is_hex(int c)
 
 static int escape(struct scan *s)
 {
+    static const unsigned char known[256] = {['"'] = 1, ['\\'] = 1, ['/'] = 1, ['b'] = 1,
+                                             ['f'] = 1, ['n'] = 1,  ['r'] = 1, ['t'] = 1};
     s->at++;
     int c = peek(s);
     if (c == 'u') {
@@ -49,21 +53,41 @@ static int escape(struct scan *s)
             if (!is_hex(peek(s)))
                 return fail(s, "\\u without four hexadecimal digits");
         }
-    } else if (c < 0 || !strchr("\"\\/bfnrt", c)) {
+    } else if (c < 0 || !known[c]) {
         return fail(s, "an unknown escape in a string");
     }
     s->at++;
     return PM_OK;
 }
 
+/* The high bits of the bytes that are a quote, a backslash or below 0x20. A byte is zero after the exclusive or with
+ * what is looked for. A borrow may also mark a byte above a real hit, so only the lowest mark is to be believed. */
+static uint64_t special_marks(uint64_t w)
+{
+    const uint64_t ones = 0x0101010101010101ULL, highs = 0x8080808080808080ULL;
+    uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
+    uint64_t hit = ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((w - ones * 0x20) & ~w);
+    return hit & highs;
+}
+
 static int string(struct scan *s)
 {
-    static const unsigned char special[256] = {
-        [0 ... 31] = 1, ['"'] = 1, ['\\'] = 1};
+    static const unsigned char special[256] = {[0 ... 31] = 1, ['"'] = 1, ['\\'] = 1};
     s->at++;
     for (;;) {
-        while (s->at < s->len && !special[(unsigned char)s->text[s->at]])
-            s->at++;
+        uint64_t word, marks = 0;
+        while (s->at + 8 <= s->len) {
+            memcpy(&word, s->text + s->at, 8);
+            marks = special_marks(le64toh(word));
+            if (marks)
+                break;
+            s->at += 8;
+        }
+        if (marks)
+            s->at += (size_t)__builtin_ctzll(marks) / 8;
+        else
+            while (s->at < s->len && !special[(unsigned char)s->text[s->at]])
+                s->at++;
         int c = peek(s);
         if (c < 0)
             return fail(s, "the text ends inside a string");
@@ -245,6 +269,70 @@ const struct pm_json_member *pm_json_span(const struct pm_json_spans *spans, con
         if (spans->members[i].key_len == n && memcmp(text + spans->members[i].key, key, n) == 0)
             return &spans->members[i];
     return NULL;
+}
+
+/* Over one element; notes the wanted members when it is an object. */
+static int element_members(struct scan *s, const char *const *keys, size_t n, struct pm_json_value *values)
+{
+    if (peek(s) != '{')
+        return value(s);
+    s->at++;
+    blanks(s);
+    if (peek(s) == '}') {
+        s->at++;
+        return PM_OK;
+    }
+    for (;;) {
+        blanks(s);
+        size_t name = s->at + 1;
+        if (peek(s) != '"' || string(s) < 0)
+            return PM_EINVAL;
+        size_t name_len = s->at - 1 - name;
+        blanks(s);
+        s->at++;
+        blanks(s);
+        size_t start = s->at;
+        if (value(s) < 0)
+            return PM_EINVAL;
+        for (size_t i = 0; i < n; i++)
+            if (!values[i].text && strlen(keys[i]) == name_len && memcmp(s->text + name, keys[i], name_len) == 0)
+                values[i] = (struct pm_json_value){.text = s->text + start, .len = s->at - start};
+        blanks(s);
+        int c = peek(s);
+        s->at++;
+        if (c != ',')
+            return PM_OK;
+    }
+}
+
+void pm_json_each(const char *text, size_t len, const char *const *keys, size_t n,
+                  void (*fn)(void *arg, char first, const struct pm_json_value *values), void *arg)
+{
+    struct scan s = {.text = text, .len = len};
+    blanks(&s);
+    if (peek(&s) != '[')
+        return;
+    s.at++;
+    for (;;) {
+        struct pm_json_value values[PM_JSON_KEYS] = {{0}};
+        blanks(&s);
+        if (peek(&s) == ']' || peek(&s) < 0)
+            return;
+        char first = s.text[s.at];
+        if (element_members(&s, keys, n, values) < 0)
+            return;
+        fn(arg, first, values);
+        blanks(&s);
+        if (peek(&s) != ',')
+            return;
+        s.at++;
+    }
+}
+
+bool pm_json_is(const struct pm_json_value *v, const char *word)
+{
+    size_t n = strlen(word);
+    return v->text && v->len == n + 2 && v->text[0] == '"' && memcmp(v->text + 1, word, n) == 0;
 }
 
 cJSON *pm_json_parse(const char *text, size_t len, struct pm_error *err)

@@ -34,6 +34,23 @@ int pm_json_scan(const char *text, size_t len, struct pm_json_spans *spans, stru
 /* The member called `key`, or NULL. */
 const struct pm_json_member *pm_json_span(const struct pm_json_spans *spans, const char *text, const char *key);
 
+/* A value inside a text; `text` is NULL when there is none. */
+struct pm_json_value {
+    const char *text;
+    size_t len;
+};
+
+enum { PM_JSON_KEYS = 4 };
+
+/* Of an array's text that has passed pm_json_scan: calls fn for each element with its first character, and the values of
+ * the members called `keys` (at most PM_JSON_KEYS, the first of each name, compared without their escapes) when it is an
+ * object. One pass, nothing is copied. */
+void pm_json_each(const char *text, size_t len, const char *const *keys, size_t n,
+                  void (*fn)(void *arg, char first, const struct pm_json_value *values), void *arg);
+
+/* Is the value a string of that word, which has nothing to escape? */
+bool pm_json_is(const struct pm_json_value *v, const char *word);
+
 /* Scan and parse; the caller frees with cJSON_Delete. NULL with `err` filled. */
 cJSON *pm_json_parse(const char *text, size_t len, struct pm_error *err);
 

@@ -9,9 +9,12 @@
 
 enum { SERIES_MAX = 4096, TABLE_START = 64 };
 
+/* A counter, a gauge, or (with buckets) a histogram, of which `value` is the sum. */
 struct series {
     char *key; /* name{labels} */
     double value;
+    const struct definition *histogram;
+    double *buckets; /* n_buckets + 1: the last is for what passes all bounds; not yet added up */
 };
 
 struct pm_metrics {
@@ -78,8 +81,10 @@ void pm_metrics_free(struct pm_metrics *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; i < m->size; i++)
+    for (size_t i = 0; i < m->size; i++) {
         free(m->table[i].key);
+        free(m->table[i].buckets);
+    }
     free(m->table);
     free(m);
 }
@@ -117,14 +122,29 @@ static struct series *find(struct pm_metrics *m, const char *key)
     }
     m->used++;
     s->key = pm_strdup(key);
+    const struct definition *d = definition_of(key, strcspn(key, "{"));
+    if (d && d->n_buckets) {
+        s->histogram = d;
+        s->buckets = pm_calloc(d->n_buckets + 1, sizeof(*s->buckets));
+    }
     return s;
 }
 
 static struct series *find_labelled(struct pm_metrics *m, const char *name, const char *labels)
 {
     char key[512];
-    int n = snprintf(key, sizeof(key), *labels ? "%s{%s}" : "%s%s", name, labels);
-    return n > 0 && (size_t)n < sizeof(key) ? find(m, key) : NULL;
+    size_t n = strlen(name), k = strlen(labels);
+    if (n + k + 3 > sizeof(key))
+        return NULL;
+    memcpy(key, name, n);
+    if (k) {
+        key[n++] = '{';
+        memcpy(key + n, labels, k);
+        n += k;
+        key[n++] = '}';
+    }
+    key[n] = 0;
+    return find(m, key);
 }
 
 void pm_metrics_add(struct pm_metrics *m, const char *name, const char *labels, double value)
@@ -141,22 +161,16 @@ void pm_metrics_set(struct pm_metrics *m, const char *name, const char *labels, 
         s->value = value;
 }
 
-/* Only the one bucket that the value falls into is counted; the text adds them up. */
 void pm_metrics_observe(struct pm_metrics *m, const char *name, const char *labels, double value)
 {
-    const struct definition *d = definition_of(name, strlen(name));
-    char full[192], with_le[400];
+    struct series *s = find_labelled(m, name, labels);
     size_t i = 0;
-    while (d && i < d->n_buckets && value > d->buckets[i])
+    if (!s || !s->buckets)
+        return;
+    while (i < s->histogram->n_buckets && value > s->histogram->buckets[i])
         i++;
-    snprintf(full, sizeof(full), "%s_bucket", name);
-    if (d && i < d->n_buckets)
-        snprintf(with_le, sizeof(with_le), "%s%sle=\"%.12g\"", labels, *labels ? "," : "", d->buckets[i]);
-    else
-        snprintf(with_le, sizeof(with_le), "%s%sle=\"+Inf\"", labels, *labels ? "," : "");
-    pm_metrics_add(m, full, with_le, 1);
-    snprintf(full, sizeof(full), "%s_sum", name);
-    pm_metrics_add(m, full, labels, value);
+    s->buckets[i]++;
+    s->value += value;
 }
 
 void pm_metrics_label(struct pm_buf *labels, const char *label, const char *value)
@@ -173,85 +187,99 @@ void pm_metrics_label(struct pm_buf *labels, const char *label, const char *valu
     pm_buf_add(labels, "\"");
 }
 
+/* Moves one series out: `key value`, and for a histogram its buckets behind it. */
+static void drain(struct series *s, struct pm_buf *out)
+{
+    bool any = s->value != 0;
+    for (size_t i = 0; s->buckets && i <= s->histogram->n_buckets; i++)
+        any |= s->buckets[i] != 0;
+    if (!any)
+        return;
+    pm_buf_addf(out, "%s %.17g", s->key, s->value);
+    s->value = 0;
+    for (size_t i = 0; s->buckets && i <= s->histogram->n_buckets; i++) {
+        pm_buf_addf(out, " %.17g", s->buckets[i]);
+        s->buckets[i] = 0;
+    }
+    pm_buf_add(out, "\n");
+}
+
 bool pm_metrics_drain(struct pm_metrics *m, struct pm_buf *out)
 {
     size_t before = out->len;
-    for (size_t i = 0; i < m->size; i++) {
-        if (m->table[i].key && m->table[i].value != 0) {
-            pm_buf_addf(out, "%s %.17g\n", m->table[i].key, m->table[i].value);
-            m->table[i].value = 0;
-        }
-    }
+    for (size_t i = 0; i < m->size; i++)
+        if (m->table[i].key)
+            drain(&m->table[i], out);
     return out->len > before;
+}
+
+/* The end of the key at the start of a line: behind its labels, in which blanks may stand. */
+static size_t key_length(const char *line, size_t len)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < len; i++) {
+        if (line[i] == '\\' && quoted)
+            i++;
+        else if (line[i] == '"')
+            quoted = !quoted;
+        else if (line[i] == ' ' && !quoted)
+            return i;
+    }
+    return 0;
+}
+
+static void merge_line(struct pm_metrics *m, const char *line, size_t len)
+{
+    char key[512], *at;
+    size_t n = key_length(line, len);
+    if (!n || n >= sizeof(key))
+        return;
+    memcpy(key, line, n);
+    key[n] = 0;
+    struct series *s = find(m, key);
+    if (!s)
+        return;
+    s->value += strtod(line + n, &at);
+    for (size_t i = 0; s->buckets && i <= s->histogram->n_buckets && at < line + len; i++)
+        s->buckets[i] += strtod(at, &at);
 }
 
 void pm_metrics_merge(struct pm_metrics *m, const char *lines)
 {
     while (*lines) {
         size_t len = strcspn(lines, "\n");
-        const char *sp = memrchr(lines, ' ', len);
-        if (sp && sp > lines && sp - lines < 512) {
-            char key[512];
-            memcpy(key, lines, (size_t)(sp - lines));
-            key[sp - lines] = 0;
-            struct series *s = find(m, key);
-            if (s)
-                s->value += strtod(sp + 1, NULL);
-        }
+        merge_line(m, lines, len);
         lines += len + (lines[len] == '\n');
     }
-}
-
-/* The metric that a series belongs to: a histogram's parts belong to it. */
-static size_t base_length(const char *key)
-{
-    static const char *const parts[] = {"_bucket", "_sum"};
-    size_t n = strcspn(key, "{");
-    for (size_t i = 0; i < COUNT(parts); i++) {
-        size_t k = strlen(parts[i]);
-        if (n > k && memcmp(key + n - k, parts[i], k) == 0 && definition_of(key, n - k))
-            return n - k;
-    }
-    return n;
 }
 
 /* By metric, then by series. */
 static int by_key(const void *a, const void *b)
 {
     const char *x = ((const struct series *)a)->key, *y = ((const struct series *)b)->key;
-    size_t nx = base_length(x), ny = base_length(y);
+    size_t nx = strcspn(x, "{"), ny = strcspn(y, "{");
     int c = memcmp(x, y, nx < ny ? nx : ny);
     if (c || nx != ny)
         return c ? c : nx < ny ? -1 : 1;
     return strcmp(x, y);
 }
 
-static double bucket(const struct pm_metrics *m, const char *name, const char *labels, const char *le)
+static void histogram_text(const struct series *s, struct pm_buf *out)
 {
-    char key[512];
-    snprintf(key, sizeof(key), "%s_bucket{%s%sle=\"%s\"}", name, labels, *labels ? "," : "", le);
-    const struct series *s = slot(m->table, m->size, key);
-    return s->key ? s->value : 0;
-}
-
-static void histogram_text(const struct pm_metrics *m, const struct definition *d, const struct series *sum,
-                           struct pm_buf *out)
-{
-    char labels[400] = "", le[32];
+    const struct definition *d = s->histogram;
+    size_t n = strlen(d->name), k = strlen(s->key + n);
+    /* Without the braces. */
+    const char *labels = k ? s->key + n + 1 : "";
+    int len = k ? (int)k - 2 : 0;
     double total = 0;
-    size_t n = strlen(d->name) + strlen("_sum");
-    if (sum->key[n] == '{')
-        snprintf(labels, sizeof(labels), "%.*s", (int)strlen(sum->key) - (int)n - 2, sum->key + n + 1);
     for (size_t i = 0; i <= d->n_buckets; i++) {
+        char le[32] = "+Inf";
         if (i < d->n_buckets)
             snprintf(le, sizeof(le), "%.12g", d->buckets[i]);
-        else
-            snprintf(le, sizeof(le), "+Inf");
-        total += bucket(m, d->name, labels, le);
-        pm_buf_addf(out, "%s_bucket{%s%sle=\"%s\"} %.17g\n", d->name, labels, *labels ? "," : "", le, total);
+        total += s->buckets[i];
+        pm_buf_addf(out, "%s_bucket{%.*s%sle=\"%s\"} %.17g\n", d->name, len, labels, len ? "," : "", le, total);
     }
-    pm_buf_addf(out, "%s %.17g\n%s_count%s%s%s %.17g\n", sum->key, sum->value, d->name, *labels ? "{" : "", labels,
-                *labels ? "}" : "", total);
+    pm_buf_addf(out, "%s_sum%s %.17g\n%s_count%s %.17g\n", d->name, s->key + n, s->value, d->name, s->key + n, total);
 }
 
 void pm_metrics_text(const struct pm_metrics *m, struct pm_buf *out)
@@ -263,15 +291,15 @@ void pm_metrics_text(const struct pm_metrics *m, struct pm_buf *out)
             all[n++] = m->table[i];
     qsort(all, n, sizeof(*all), by_key);
     for (size_t i = 0; i < n; i++) {
-        size_t len = base_length(all[i].key);
+        size_t len = strcspn(all[i].key, "{");
         const struct definition *d = definition_of(all[i].key, len);
-        if (!i || base_length(all[i - 1].key) != len || memcmp(all[i].key, all[i - 1].key, len) != 0)
+        if (!i || strcspn(all[i - 1].key, "{") != len || memcmp(all[i].key, all[i - 1].key, len) != 0)
             pm_buf_addf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", (int)len, all[i].key, d ? d->help : "Of a policy",
                         (int)len, all[i].key, d ? d->type : "counter");
-        if (!d || !d->n_buckets)
+        if (all[i].buckets)
+            histogram_text(&all[i], out);
+        else
             pm_buf_addf(out, "%s %.17g\n", all[i].key, all[i].value);
-        else if (strncmp(all[i].key + len, "_sum", 4) == 0)
-            histogram_text(m, d, &all[i], out);
     }
     free(all);
 }

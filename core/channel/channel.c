@@ -92,11 +92,25 @@ struct pm_channel *pm_channel_new(struct pm_loop *loop, int fd, const struct pm_
     return ch;
 }
 
+void pm_channel_read_rest(struct pm_channel *ch)
+{
+    struct evbuffer *in = bufferevent_get_input(ch->bev);
+    if (ch->closed)
+        return;
+    evbuffer_unfreeze(in, 0);
+    while (evbuffer_read(in, bufferevent_getfd(ch->bev), -1) > 0)
+        continue;
+    evbuffer_freeze(in, 0);
+    readable(ch->bev, ch);
+}
+
 static void release(void *arg)
 {
     struct pm_channel *ch = arg;
     /* What is queued goes out if the socket takes it: a last word (FAILED, REPLY) should not be lost. */
-    evbuffer_write(bufferevent_get_output(ch->bev), bufferevent_getfd(ch->bev));
+    struct evbuffer *out = bufferevent_get_output(ch->bev);
+    evbuffer_unfreeze(out, 1); /* bufferevents keep others from draining their buffers */
+    evbuffer_write(out, bufferevent_getfd(ch->bev));
     bufferevent_free(ch->bev);
     free(ch);
 }

@@ -87,6 +87,9 @@ struct pm_channel *pm_channel_new(struct pm_loop *loop, int fd, const struct pm_
 /* Closes and frees, at the end of the turn; no event is called any more. NULL is fine. */
 void pm_channel_free(struct pm_channel *ch);
 
+/* Delivers what the peer had sent before it ended: its process may be known to be gone before its last words are read. */
+void pm_channel_read_rest(struct pm_channel *ch);
+
 /* Queues a message. A channel that is already broken drops it: its owner is about to hear `closed`. */
 void pm_channel_send(struct pm_channel *ch, enum pm_msg_type type, uint32_t id, const void *data, size_t len);
 void pm_channel_send_text(struct pm_channel *ch, enum pm_msg_type type, uint32_t id, const char *text);

@@ -135,17 +135,26 @@ void pm_bundle_free(struct pm_bundle *b)
     free(b);
 }
 
+/* The next plugin that is in use, from `i` on. */
+static size_t next_plugin(const struct pm_bundle *b, size_t i)
+{
+    while (i < b->n_plugins && b->plugins[i].broken)
+        i++;
+    return i;
+}
+
 bool pm_bundle_equal(const struct pm_bundle *a, const struct pm_bundle *b)
 {
-    if (strcmp(a->models.text, b->models.text) != 0 || a->n_routes != b->n_routes || a->n_plugins != b->n_plugins)
+    if (strcmp(a->models.text, b->models.text) != 0 || a->n_routes != b->n_routes)
         return false;
     for (size_t i = 0; i < a->n_routes; i++)
         if (strcmp(a->routes[i].path, b->routes[i].path) != 0 || strcmp(a->routes[i].text, b->routes[i].text) != 0)
             return false;
-    for (size_t i = 0; i < a->n_plugins; i++)
-        if (strcmp(a->plugins[i].name, b->plugins[i].name) != 0 || a->plugins[i].hash != b->plugins[i].hash)
+    size_t i = next_plugin(a, 0), j = next_plugin(b, 0);
+    for (; i < a->n_plugins && j < b->n_plugins; i = next_plugin(a, i + 1), j = next_plugin(b, j + 1))
+        if (strcmp(a->plugins[i].name, b->plugins[j].name) != 0 || a->plugins[i].hash != b->plugins[j].hash)
             return false;
-    return true;
+    return i >= a->n_plugins && j >= b->n_plugins;
 }
 
 static cJSON *text_json(const struct pm_bundle_text *t)

@@ -41,7 +41,7 @@ struct pm_bundle *pm_bundle_read(const char *models, const char *routes_dir, con
                                  struct pm_error *err);
 void pm_bundle_free(struct pm_bundle *b);
 
-/* The same bytes everywhere? */
+/* The same bytes everywhere, leaving out what is broken? */
 bool pm_bundle_equal(const struct pm_bundle *a, const struct pm_bundle *b);
 
 /* A memory file that describes the bundle, for a process that inherits it and the plugins' descriptors. Broken

@@ -11,6 +11,9 @@
 /* A stream is held back no longer than this, content or not. */
 enum { HELD_BYTES_MAX = 64 << 10, HELD_EVENTS_MAX = 64 };
 
+/* A 5xx within this is worth a second try at the same target. */
+enum { FAST_FAILURE_US = 1000000 };
+
 /* Silence in a stream that has begun. */
 static const uint64_t IDLE_LOCAL_MS = 300 * 1000, IDLE_CLOUD_MS = 120 * 1000;
 
@@ -102,8 +105,12 @@ static void commit(struct pm_call *c)
     pm_reply_send(c->x, c->held.data, c->held.len);
     pm_buf_release(&c->held);
     /* A stream may be open for long: what only routing needed goes now. */
-    if (c->has_api)
+    if (c->has_api) {
         pm_api_request_shrink(&c->api);
+        pm_buf_release(pm_exchange_body(c->x));
+        if (pm_transfer_has_sent(c->transfer, c->body.len))
+            pm_buf_release(&c->body);
+    }
 }
 
 static uint64_t idle_ms(const struct pm_call *c)
@@ -347,7 +354,9 @@ static void refusal_done(struct pm_call *c, const struct pm_transfer_result *res
     } else {
         snprintf(why, sizeof(why), overflow ? "the prompt is too long for it (%d)" : "it answered %d", status);
     }
-    pm_attempt_failed(c, status, why, false);
+    /* What fails fast may have hiccuped; what fails slowly would only double the wait. */
+    bool fast = pm_clock_us() - c->sent_us < FAST_FAILURE_US;
+    pm_attempt_failed(c, status, why, status >= 500 && c->status >= 500 && fast);
 }
 
 /* --- the transfer's events --- */

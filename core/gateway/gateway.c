@@ -110,6 +110,8 @@ static void init_targets(struct pm_gateway *g)
         struct pm_target_state *s = &g->states[i];
         s->key = read_key(t);
         s->ready = true;
+        if (!s->key && (t->api_key_env || t->api_key_file))
+            s->down = pm_asprintf("its key is missing: %s", t->api_key_env ? t->api_key_env : t->api_key_file);
         s->caps = t->caps;
         s->caps_known = t->caps_given;
         s->context = t->ctx_size;

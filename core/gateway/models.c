@@ -63,11 +63,9 @@ static cJSON *target_record(const struct pm_gateway *g, const struct pm_target *
         cJSON_AddStringToObject(item, "description", t->description);
     add_context(item, s->context ? s->context : t->ctx_size);
     add_caps(item, s->caps);
-    if (local) {
-        cJSON *status = cJSON_AddObjectToObject(item, "status");
-        cJSON_AddStringToObject(status, "value", router_state(s));
-        cJSON_AddBoolToObject(status, "failed", s->state && strcmp(s->state, "failed") == 0);
-    }
+    cJSON *status = cJSON_AddObjectToObject(item, "status");
+    cJSON_AddStringToObject(status, "value", local ? router_state(s) : "loaded");
+    cJSON_AddBoolToObject(status, "failed", s->state && strcmp(s->state, "failed") == 0);
     return item;
 }
 
@@ -88,6 +86,7 @@ static cJSON *route_record(const struct pm_gateway *g, const struct pm_route *r,
     }
     add_context(item, context);
     add_caps(item, caps);
+    cJSON_AddStringToObject(cJSON_AddObjectToObject(item, "status"), "value", "loaded");
     return item;
 }
 

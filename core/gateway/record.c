@@ -6,9 +6,16 @@
 #include "core/base/log.h"
 #include "core/gateway/gateway_priv.h"
 
-static void field_number(struct pm_buf *fields, const char *key, double value, int digits)
+/* Integers only: this runs for every request. */
+static void field_ms(struct pm_buf *fields, const char *key, uint64_t us)
 {
-    pm_buf_addf(fields, " %s=%.*f", key, digits, value);
+    pm_buf_addf(fields, " %s=%llu.%llu", key, (unsigned long long)(us / 1000), (unsigned long long)(us % 1000 / 100));
+}
+
+static void field_count(struct pm_buf *fields, const char *key, long long n)
+{
+    if (n >= 0)
+        pm_buf_addf(fields, " %s=%lld", key, n);
 }
 
 static void log_call(const struct pm_call *c, int status, uint64_t now)
@@ -23,16 +30,13 @@ static void log_call(const struct pm_call *c, int status, uint64_t now)
     pm_buf_addf(&f, " status=%d attempts=%u stream=%s", status, c->attempts, c->is_sse ? "yes" : "no");
     if (c->decision)
         pm_log_field(&f, "verdicts", c->decision->reason);
-    field_number(&f, "total_ms", (double)(now - c->start_us) / 1e3, 1);
-    field_number(&f, "wait_ms", (double)c->wait_us / 1e3, 1);
+    field_ms(&f, "total_ms", now - c->start_us);
+    field_ms(&f, "wait_ms", c->wait_us);
     if (c->first_us)
-        field_number(&f, "first_ms", (double)(c->first_us - c->start_us) / 1e3, 1);
-    if (c->usage.prompt >= 0)
-        field_number(&f, "prompt_tokens", (double)c->usage.prompt, 0);
-    if (c->usage.cached >= 0)
-        field_number(&f, "cached_tokens", (double)c->usage.cached, 0);
-    if (c->usage.output >= 0)
-        field_number(&f, "output_tokens", (double)c->usage.output, 0);
+        field_ms(&f, "first_ms", c->first_us - c->start_us);
+    field_count(&f, "prompt_tokens", c->usage.prompt);
+    field_count(&f, "cached_tokens", c->usage.cached);
+    field_count(&f, "output_tokens", c->usage.output);
     if (c->failures.len)
         pm_log_field(&f, "failures", c->failures.data);
     pm_log_fields(status >= 500 ? PM_LOG_WARN : PM_LOG_INFO, status ? "request" : "client left", &f);

@@ -13,7 +13,7 @@
 #include "core/base/log.h"
 #include "core/http/server_priv.h"
 
-enum { READ_PIECE = 65536, LINGER_MS = 3000, ACCEPT_PAUSE_MS = 100 };
+enum { READ_PIECE = 65536, LINGER_MS = 3000, ACCEPT_PAUSE_MS = 100, RESERVED_MAX = 1 << 20 };
 
 static void process_input(struct pm_conn *c);
 
@@ -76,6 +76,8 @@ static void start_reading_body(struct pm_conn *c)
         refuse(c, 413, "the request body is larger than the limit");
         return;
     }
+    /* What is announced may never come: room for more than this is made as it does. */
+    pm_buf_reserve(&c->x.body, h->length < RESERVED_MAX ? (size_t)h->length : RESERVED_MAX);
     if (h->expect_continue && (h->chunked || h->length) && !evbuffer_get_length(c->in)) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
         evbuffer_add(c->out, go_on, sizeof(go_on) - 1);
@@ -102,7 +104,13 @@ static void read_head(struct pm_conn *c)
     if (!c->x.start_us)
         c->x.start_us = pm_clock_us();
     size_t most = have < c->server->limits.head ? have : c->server->limits.head;
-    const char *text = (const char *)evbuffer_pullup(c->in, (ev_ssize_t)most);
+    /* The head is mostly in one piece: what follows it need not be moved. */
+    struct evbuffer_iovec piece;
+    if (evbuffer_peek(c->in, -1, NULL, &piece, 1) > 0 && piece.iov_len < most &&
+        !pm_http_head_length(piece.iov_base, piece.iov_len, 0))
+        piece = (struct evbuffer_iovec){.iov_base = evbuffer_pullup(c->in, (ev_ssize_t)most), .iov_len = most};
+    const char *text = piece.iov_base;
+    most = piece.iov_len < most ? piece.iov_len : most;
     size_t len = pm_http_head_length(text, most, c->scanned);
     c->scanned = most;
     if (!len) {

@@ -1,5 +1,7 @@
 #include "core/loop/child.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +11,14 @@
 
 #include "core/base/alloc.h"
 
+enum { LOOK_EVERY_MS = 20 };
+
 struct pm_child {
     struct pm_loop *loop;
     pid_t pid;
-    int pidfd;
-    struct event *event;
+    int pidfd;           /* -1 where the kernel (or valgrind) has none: then it is looked for now and then */
+    struct event *event; /* of the pidfd */
+    struct pm_timer look;
     void (*fn)(void *arg, const struct pm_child_end *end);
     void *arg;
 };
@@ -30,8 +35,26 @@ static void ended(evutil_socket_t fd, short what, void *arg)
         end.signo = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
         end.code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
     }
-    event_del(child->event);
+    if (child->event)
+        event_del(child->event);
     child->fn(child->arg, &end);
+}
+
+static bool is_running(pid_t pid)
+{
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+        return info.si_pid == 0;
+    return pm_child_start_time(pid) != 0;
+}
+
+static void look(void *arg)
+{
+    struct pm_child *child = arg;
+    if (is_running(child->pid))
+        pm_timer_set(&child->look, LOOK_EVERY_MS);
+    else
+        ended(-1, 0, child);
 }
 
 struct pm_child *pm_child_watch(struct pm_loop *loop, pid_t pid,
@@ -39,7 +62,7 @@ struct pm_child *pm_child_watch(struct pm_loop *loop, pid_t pid,
                                 struct pm_error *err)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (pidfd < 0) {
+    if (pidfd < 0 && errno != ENOSYS) {
         pm_error_errno(err, "process %d cannot be watched", (int)pid);
         return NULL;
     }
@@ -49,15 +72,22 @@ struct pm_child *pm_child_watch(struct pm_loop *loop, pid_t pid,
     child->pidfd = pidfd;
     child->fn = fn;
     child->arg = arg;
-    child->event = pm_loop_on_readable(loop, pidfd, ended, child);
+    pm_timer_init(&child->look, loop, look, child);
+    if (pidfd >= 0)
+        child->event = pm_loop_on_readable(loop, pidfd, ended, child);
+    else
+        pm_timer_set(&child->look, LOOK_EVERY_MS);
     return child;
 }
 
 static void release(void *arg)
 {
     struct pm_child *child = arg;
-    event_free(child->event);
-    close(child->pidfd);
+    if (child->event)
+        event_free(child->event);
+    if (child->pidfd >= 0)
+        close(child->pidfd);
+    pm_timer_release(&child->look);
     free(child);
 }
 
@@ -65,13 +95,18 @@ void pm_child_free(struct pm_child *child)
 {
     if (!child)
         return;
-    event_del(child->event);
+    if (child->event)
+        event_del(child->event);
+    pm_timer_clear(&child->look);
     pm_loop_defer(child->loop, release, child);
 }
 
 void pm_child_signal(struct pm_child *child, int signo)
 {
-    syscall(SYS_pidfd_send_signal, child->pidfd, signo, NULL, 0);
+    if (child->pidfd < 0)
+        kill(child->pid, signo);
+    else
+        syscall(SYS_pidfd_send_signal, child->pidfd, signo, NULL, 0);
 }
 
 unsigned long long pm_child_start_time(pid_t pid)

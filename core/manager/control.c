@@ -109,15 +109,36 @@ static void op_unload(struct pm_manager *m, struct pm_channel *ch, uint32_t id, 
     reply_ok(ch, id);
 }
 
+/* What a server that has ended left in its file: the reason is there. */
+static void log_of_the_dead(const struct pm_profile *p, size_t lines, struct pm_buf *out)
+{
+    char *text;
+    size_t len, start;
+    if (pm_file_read(p->paths.log, 64 << 20, &text, &len, NULL) < 0)
+        return;
+    for (start = len; start > 0; start--)
+        if (text[start - 1] == '\n' && start < len && !lines--)
+            break;
+    pm_buf_add(out, text + start);
+    free(text);
+}
+
 static void op_logs(struct pm_manager *m, struct pm_channel *ch, uint32_t id, const cJSON *question)
 {
     struct pm_buf text;
     size_t lines = (size_t)pm_json_num(question, "lines", LOG_LINES_USUAL);
     const char *name = pm_json_str(question, "id");
     pm_buf_init(&text, 4 << 20);
-    for (struct pm_profile *p = m->profiles; p; p = p->next)
-        if ((!name || strcmp(p->id, name) == 0) && p->server)
+    if (name && !need_profile(m, ch, id, name))
+        return;
+    for (struct pm_profile *p = m->profiles; p; p = p->next) {
+        if (name && strcmp(p->id, name) != 0)
+            continue;
+        if (p->server)
             pm_server_log_last(p->server, lines, &text);
+        else if (name)
+            log_of_the_dead(p, lines, &text);
+    }
     reply_with(ch, id, "text", cJSON_CreateString(text.data));
     pm_buf_release(&text);
 }

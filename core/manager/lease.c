@@ -166,6 +166,18 @@ void pm_leases_deny(struct pm_profile *p, enum pm_deny why, unsigned retry_after
     }
 }
 
+void pm_leases_expire(struct pm_manager *m, uint64_t max_wait_ms)
+{
+    uint64_t now = pm_clock_ms();
+    for (struct pm_lease *l = m->leases, *next; l; l = next) {
+        next = l->next;
+        if (l->granted || now - l->asked_ms < max_wait_ms)
+            continue;
+        deny(l->worker, l->id, PM_DENY_BUSY, 5, "it was not to be had within MAX_WAIT");
+        remove_lease(m, l);
+    }
+}
+
 uint64_t pm_leases_oldest_ms(const struct pm_profile *p)
 {
     for (const struct pm_lease *l = p->m->leases; l; l = l->next)

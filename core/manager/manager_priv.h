@@ -114,7 +114,7 @@ struct pm_manager {
     struct pm_worker *workers;
     struct pm_timer respawn;
     unsigned worker_deaths; /* in a row, for the backoff */
-    bool announced;
+    bool announced, adopted;
 
     struct pm_profile *profiles;
     struct pm_lease *leases;
@@ -148,7 +148,6 @@ void pm_generation_release(struct pm_generation *g);
 
 /* profile.c */
 void pm_profiles_sync(struct pm_manager *m);
-void pm_profiles_adopt(struct pm_manager *m);
 void pm_profiles_schedule(struct pm_manager *m);
 void pm_profiles_tick(void *manager);
 void pm_profiles_stop_all(struct pm_manager *m);
@@ -168,6 +167,8 @@ void pm_lease_done(struct pm_worker *w, const struct pm_msg *msg);
 void pm_leases_of_worker_end(struct pm_worker *w);
 void pm_leases_grant(struct pm_profile *p);
 void pm_leases_deny(struct pm_profile *p, enum pm_deny why, unsigned retry_after_s, const char *reason);
+/* Denies what has waited longer than that. */
+void pm_leases_expire(struct pm_manager *m, uint64_t max_wait_ms);
 uint64_t pm_leases_oldest_ms(const struct pm_profile *p);
 
 /* control.c */

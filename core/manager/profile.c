@@ -307,6 +307,8 @@ static bool one_step(struct pm_manager *m)
     case PM_SCHED_NEVER_FITS: {
         char why[256];
         pm_need_explain(&m->capacity, &p->need, why, sizeof(why));
+        if (!why[0])
+            snprintf(why, sizeof(why), "it does not fit beside the profiles with PIN=yes that are loaded");
         note_failure(p, false, why);
         break;
     }
@@ -345,6 +347,8 @@ void pm_profiles_tick(void *manager)
 {
     struct pm_manager *m = manager;
     uint64_t now = pm_clock_ms();
+    if (m->current)
+        pm_leases_expire(m, m->current->conf->manager.max_wait_ms);
     for (struct pm_profile **at = &m->profiles; *at;) {
         struct pm_profile *p = *at;
         uint64_t ttl = p->conf && !p->conf->pin ? p->conf->ttl_ms : 0;
@@ -373,11 +377,30 @@ static void add_profile(struct pm_manager *m, const struct pm_target *t)
     p->conf = t;
     p->slots = t->slots ? t->slots : 1;
     pm_server_paths_init(&p->paths, m->state_dir, t->id);
-    if (t->preload)
-        pm_profile_want(p);
+    p->wanted = t->preload;
+    p->wanted_since_ms = pm_clock_ms();
     while (*last)
         last = &(*last)->next;
     *last = p;
+}
+
+/* Servers that an earlier manager left running. Before anything is started. */
+static void adopt(struct pm_manager *m)
+{
+    struct pm_strv ids = {0};
+    for (struct pm_profile *p = m->profiles; p; p = p->next) {
+        struct pm_strv argv = {0};
+        pm_strv_add(&ids, p->id, strlen(p->id));
+        pm_conf_argv(p->conf, p->paths.socket, &argv);
+        p->server = pm_server_adopt(m->loop, m->up, &p->paths, &argv, &p->conf->env, &server_events, p);
+        if (p->server) {
+            p->command = command_of(p->conf, p->paths.socket);
+            enter(p, PM_LOADING, "adopted");
+        }
+        pm_strv_release(&argv);
+    }
+    pm_server_reap_strangers(m->state_dir, &ids);
+    pm_strv_release(&ids);
 }
 
 void pm_profiles_sync(struct pm_manager *m)
@@ -406,25 +429,10 @@ void pm_profiles_sync(struct pm_manager *m)
             p->failures = 0;
         }
     }
+    if (!m->adopted)
+        adopt(m);
+    m->adopted = true;
     pm_profiles_schedule(m);
-}
-
-void pm_profiles_adopt(struct pm_manager *m)
-{
-    struct pm_strv ids = {0};
-    for (struct pm_profile *p = m->profiles; p; p = p->next) {
-        struct pm_strv argv = {0};
-        pm_strv_add(&ids, p->id, strlen(p->id));
-        pm_conf_argv(p->conf, p->paths.socket, &argv);
-        p->server = pm_server_adopt(m->loop, m->up, &p->paths, &argv, &p->conf->env, &server_events, p);
-        if (p->server) {
-            p->command = command_of(p->conf, p->paths.socket);
-            enter(p, PM_LOADING, "adopted");
-        }
-        pm_strv_release(&argv);
-    }
-    pm_server_reap_strangers(m->state_dir, &ids);
-    pm_strv_release(&ids);
 }
 
 void pm_profiles_stop_all(struct pm_manager *m)

@@ -42,6 +42,17 @@ static bool fits(const struct sched *s, size_t want, const bool *gone)
     return ok;
 }
 
+/* What is pinned never goes: if there is no room beside it, there never will be. */
+static bool fits_beside_pinned(const struct sched *s, size_t want)
+{
+    bool *gone = pm_calloc(s->n, sizeof(*gone));
+    for (size_t i = 0; i < s->n; i++)
+        gone[i] = !s->p[i].pinned;
+    bool ok = fits(s, want, gone);
+    free(gone);
+    return ok;
+}
+
 static bool is_idle(const struct pm_sched_profile *p)
 {
     return !p->leases && !p->waiting;
@@ -109,8 +120,7 @@ struct pm_sched_step pm_sched_next(const struct pm_capacity *cap, const struct p
     size_t want = oldest_wanted(&s);
     if (want == n)
         return step;
-    const struct pm_need *alone[] = {profiles[want].need};
-    if (!pm_fits(cap, alone, 1))
+    if (!fits_beside_pinned(&s, want))
         return (struct pm_sched_step){.what = PM_SCHED_NEVER_FITS, .profile = want};
     bool *gone = pm_calloc(n, sizeof(*gone));
     if (choose_victims(&s, want, gone)) {

@@ -130,13 +130,30 @@ static bool mark_broken(struct pm_bundle *b, const char *path)
     return false;
 }
 
+/* Does a route ask for the policy of this file? Policies are named like their files. */
+static bool is_named(const struct pm_generation *g, const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (!slash)
+        return true;
+    char *name = pm_strndup(slash + 1, strcspn(slash + 1, "."));
+    bool named = false;
+    for (size_t i = 0; i < g->conf->n_routes; i++)
+        named |= pm_strv_has(&g->conf->routes[i].policies, name);
+    free(name);
+    return named;
+}
+
 void pm_manager_candidate_failed(struct pm_manager *m, const char *plugin, const char *why)
 {
     if (!m->candidate)
         return;
     set_config_error(m, why);
-    if (!m->current && mark_broken(m->candidate->bundle, plugin)) {
-        /* Nothing runs yet: better without this policy than not at all. */
+    /* Better without this policy than not at all, where nothing runs yet; and where no route needs it, what else has
+     * changed goes ahead. */
+    bool dispensable = !m->current || !is_named(m->candidate, plugin);
+    if (dispensable && mark_broken(m->candidate->bundle, plugin) &&
+        !(m->current && pm_bundle_equal(m->candidate->bundle, m->current->bundle))) {
         struct pm_generation *again = m->candidate;
         again->users++;
         drop_candidate(m);
@@ -169,8 +186,6 @@ void pm_manager_commit(struct pm_manager *m, struct pm_generation *g)
         set_config_error(m, NULL);
     pm_log(PM_LOG_INFO, "configuration %u is in use", g->number);
     pm_profiles_sync(m);
-    if (!old)
-        pm_profiles_adopt(m);
     if (old) {
         pm_workers_drain(m, old, false);
         pm_generation_release(old);

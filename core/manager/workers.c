@@ -125,8 +125,6 @@ static void closed(void *arg, const char *why)
     pm_channel_free(w->channel);
     w->channel = NULL;
     pm_leases_of_worker_end(w);
-    if (w->state != PM_WORKER_DRAINING)
-        kill(w->pid, SIGTERM);
 }
 
 static const struct pm_channel_events channel_events = {.message = message, .closed = closed};
@@ -149,6 +147,8 @@ static void child_ended(void *arg, const struct pm_child_end *end)
     char how[80], why[700];
     bool is_candidate = w->generation == m->candidate, is_current = w->generation == m->current;
     bool was_draining = w->state == PM_WORKER_DRAINING;
+    if (w->channel)
+        pm_channel_read_rest(w->channel);
     pm_child_end_text(end, how, sizeof(how));
     if (w->failure)
         snprintf(why, sizeof(why), "%s", w->failure);

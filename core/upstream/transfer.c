@@ -9,7 +9,7 @@
 #include "core/base/buf.h"
 #include "core/base/log.h"
 
-enum { IDLE_HANDLES_MAX = 64, REPLY_HEAD_MAX = 256 << 10, KEPT_CONNECTIONS = 256, PIECE = 16384 };
+enum { IDLE_HANDLES_MAX = 64, REPLY_HEAD_MAX = 256 << 10, KEPT_CONNECTIONS = 256, PIECE = 16384, UPLOAD_PIECE = 128 << 10 };
 
 struct pm_upstream {
     struct pm_loop *loop;
@@ -232,7 +232,8 @@ static void set_options(struct pm_transfer *t, const struct pm_transfer_spec *sp
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)spec->connect_ms);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)PIECE);
-    curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)PIECE);
+    /* One write for what fits; only a body above it makes libcurl allocate that much. */
+    curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_PIECE);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
@@ -256,7 +257,11 @@ static void set_options(struct pm_transfer *t, const struct pm_transfer_spec *sp
 static void add_transfer(void *arg)
 {
     struct pm_transfer *t = arg;
+    int running;
     curl_multi_add_handle(t->up->multi, t->easy);
+    /* libcurl asks for a timer of 0 ms to begin: this is that, a turn of the loop earlier. */
+    curl_multi_socket_action(t->up->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    collect(t->up);
 }
 
 struct pm_transfer *pm_transfer_start(struct pm_upstream *up, const struct pm_transfer_spec *spec,
@@ -279,6 +284,12 @@ struct pm_transfer *pm_transfer_start(struct pm_upstream *up, const struct pm_tr
     /* Not now: this may be inside a callback of libcurl, which must not be entered again. */
     pm_loop_defer(up->loop, add_transfer, t);
     return t;
+}
+
+bool pm_transfer_has_sent(const struct pm_transfer *t, size_t len)
+{
+    curl_off_t sent = 0;
+    return curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK && (size_t)sent >= len;
 }
 
 void pm_transfer_resume(struct pm_transfer *t)

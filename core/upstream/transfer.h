@@ -52,6 +52,9 @@ void pm_upstream_free(struct pm_upstream *up);
 struct pm_transfer *pm_transfer_start(struct pm_upstream *up, const struct pm_transfer_spec *spec,
                                       const struct pm_transfer_events *events, void *arg);
 
+/* Has the whole request body, of `len` bytes, gone out? Its owner may then free it. */
+bool pm_transfer_has_sent(const struct pm_transfer *t, size_t len);
+
 void pm_transfer_resume(struct pm_transfer *t);
 
 /* Ends it; its connection is closed, so that the server stops working for it. No event is called any more. May be

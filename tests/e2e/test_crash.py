@@ -16,6 +16,7 @@ ROUTE = {"20-auto.conf": auto_route("demo-chat,demo-coder")}
 ROUTE_ONE = {"20-auto.conf": auto_route("demo-chat")}
 SMALL_BATCH = "--batch-size 64 --ubatch-size 64"
 
+
 def both():
     return {"demo-chat": profile("demo-chat"), "demo-coder": profile("demo-coder")}
 
@@ -63,11 +64,12 @@ def test_the_only_worker_is_killed(make_gateway):
 def test_slots_of_a_killed_worker_are_free_again(make_gateway):
     gw = make_gateway({"demo-chat": profile("demo-chat", SLOTS=1)}, ROUTE_ONE)
     with gw.open("POST", "/v1/chat/completions", LONG) as exchange:
-        next(exchange.events())
+        events = exchange.events()
+        next(events)
         assert gw.profile("demo-chat")["leases"] == 1
         gw.kill_worker()
         with pytest.raises(Truncated):
-            list(exchange.events())
+            list(events)
     reply = gw.chat("hi", model="demo-chat")
     assert reply.status == 200, reply
     assert gw.profile("demo-chat")["leases"] == 0
