@@ -224,6 +224,8 @@ static void set_options(struct pm_transfer *t, const struct pm_transfer_spec *sp
     curl_easy_setopt(e, CURLOPT_PRIVATE, t);
     curl_easy_setopt(e, CURLOPT_URL, spec->url);
     curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, spec->unix_socket);
+    /* A llama-server that is asked to end waits for kept connections; a unix socket is opened anew in no time. */
+    curl_easy_setopt(e, CURLOPT_FORBID_REUSE, spec->unix_socket ? 1L : 0L);
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
