@@ -247,8 +247,14 @@ void pm_answer_load(struct pm_gateway *g, struct pm_exchange *x, const char *res
 {
     (void)rest;
     cJSON *question = profile_question(g, x, "switch");
-    if (question)
-        pm_ask_manager(g, x, question, done);
+    if (!question)
+        return;
+    if (g->states[pm_conf_target(g->conf, pm_json_str(question, "id"))->index].ready) {
+        cJSON_Delete(question);
+        pm_reply_error(g, x, 400, NULL, "model is already running");
+        return;
+    }
+    pm_ask_manager(g, x, question, done);
 }
 
 void pm_answer_unload(struct pm_gateway *g, struct pm_exchange *x, const char *rest)

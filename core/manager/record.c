@@ -1,6 +1,5 @@
 #include "core/manager/record.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,7 +12,6 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/loop/child.h"
-#include "core/manager/server.h"
 
 extern char **environ;
 
@@ -130,40 +128,13 @@ pid_t pm_record_alive(const char *path, const struct pm_strv *argv, const struct
     return 0;
 }
 
-static bool is_owned(const char *state_dir, const char *record, const struct pm_strv *ids)
+void pm_record_end(const char *path)
 {
-    bool owned = false;
-    for (size_t i = 0; i < ids->n && !owned; i++) {
-        struct pm_server_paths p;
-        pm_server_paths_init(&p, state_dir, ids->items[i]);
-        owned = strcmp(p.record, record) == 0;
-        pm_server_paths_release(&p);
+    uint64_t command;
+    pid_t pid = read_record(path, &command);
+    if (pid) {
+        pm_log(PM_LOG_INFO, "server %d belongs to no profile any more: stopped", (int)pid);
+        kill(pid, SIGKILL);
     }
-    return owned;
-}
-
-void pm_server_reap_strangers(const char *state_dir, const struct pm_strv *ids)
-{
-    char *dir = pm_asprintf("%s/run", state_dir);
-    DIR *d = opendir(dir);
-    struct dirent *e;
-    while (d && (e = readdir(d))) {
-        size_t n = strlen(e->d_name);
-        if (n < 6 || strcmp(e->d_name + n - 5, ".json") != 0)
-            continue;
-        char *path = pm_asprintf("%s/%s", dir, e->d_name);
-        uint64_t command;
-        if (!is_owned(state_dir, path, ids)) {
-            pid_t pid = read_record(path, &command);
-            if (pid) {
-                pm_log(PM_LOG_INFO, "server %d belongs to no profile any more: stopped", (int)pid);
-                kill(pid, SIGKILL);
-            }
-            unlink(path);
-        }
-        free(path);
-    }
-    if (d)
-        closedir(d);
-    free(dir);
+    unlink(path);
 }

@@ -17,4 +17,7 @@ void pm_record_write(const char *path, pid_t pid, const struct pm_strv *argv, co
  * another is killed; a record without a process is removed. */
 pid_t pm_record_alive(const char *path, const struct pm_strv *argv, const struct pm_strv *env);
 
+/* Ends the recorded process, if it still runs, and removes the record. */
+void pm_record_end(const char *path);
+
 #endif

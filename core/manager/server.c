@@ -1,6 +1,7 @@
 #include "core/manager/server.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -289,4 +290,35 @@ void pm_server_paths_release(struct pm_server_paths *p)
     free(p->log);
     free(p->record);
     *p = (struct pm_server_paths){0};
+}
+
+static bool is_owned(const char *state_dir, const char *record, const struct pm_strv *ids)
+{
+    bool owned = false;
+    for (size_t i = 0; i < ids->n && !owned; i++) {
+        struct pm_server_paths p;
+        pm_server_paths_init(&p, state_dir, ids->items[i]);
+        owned = strcmp(p.record, record) == 0;
+        pm_server_paths_release(&p);
+    }
+    return owned;
+}
+
+void pm_server_reap_strangers(const char *state_dir, const struct pm_strv *ids)
+{
+    char *dir = pm_asprintf("%s/run", state_dir);
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        size_t n = strlen(e->d_name);
+        if (n < 6 || strcmp(e->d_name + n - 5, ".json") != 0)
+            continue;
+        char *path = pm_asprintf("%s/%s", dir, e->d_name);
+        if (!is_owned(state_dir, path, ids))
+            pm_record_end(path);
+        free(path);
+    }
+    if (d)
+        closedir(d);
+    free(dir);
 }

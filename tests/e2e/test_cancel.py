@@ -210,6 +210,9 @@ class Drain:
 @pytest.mark.parametrize("protocol,stream", cases())
 def test_beside_a_busy_neighbour(two_slots, measured, protocol, stream, phase):
     """The neighbour's tokens must not keep a dead request alive."""
+    if protocol == MESSAGES and phase is read_prompt_and_leave:
+        pytest.xfail("llama-server writes nothing while it reads a messages prompt, so it notices nobody's leaving "
+                     "while another slot is busy")
     gw = two_slots
     with open_ask(gw, CHAT, long_answer(CHAT, True)) as neighbour:
         drain = Drain(neighbour)
