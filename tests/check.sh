@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# What `make check` runs after the unit tests: the rules of the house, the policies' ABI, HTTP cases, end to end.
+# Each part prints its runner's own closing line. Parts whose tools are missing skip with a message.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd -P)
+build=${POINTSMAN_BUILD:-$root/build}
+export POINTSMAN_BUILD=$build
+export POINTSMAN=${POINTSMAN:-$build/pointsman}
+export POINTSMAN_PLUGINS=${POINTSMAN_PLUGINS:-$build/plugins}
+export PYTHONDONTWRITEBYTECODE=1
+
+if [ -z "${LLAMA_SERVER:-}" ]; then
+    LLAMA_SERVER=$("$root/tools/llama-server.sh" "$build/llama")
+    export LLAMA_SERVER
+fi
+if [ -z "${NODE:-}" ]; then
+    NODE=$("$root/tools/node.sh" "$build/node")
+    export NODE
+fi
+
+python=
+for candidate in /usr/bin/python3 python3; do
+    if "$candidate" -c 'import pytest' 2>/dev/null; then
+        python=$candidate
+        break
+    fi
+done
+[ -n "$python" ] || {
+    echo "tests/check.sh: no python3 with pytest: run tools/deps.sh --test" >&2
+    exit 1
+}
+
+"$root/tools/lint.sh" "$root"
+cd "$root"
+parts=()
+for part in tests/lint tests/abi tests/http tests/e2e; do
+    [ -d "$part" ] && compgen -G "$part/test_*.py" >/dev/null && parts+=("$part")
+done
+exec "$python" -B -m pytest -q -p no:cacheprovider "${parts[@]}"
