@@ -3,6 +3,7 @@
 set -e
 cd "$(dirname "$0")"
 autoreconf -fi
-# autoconf's clean-up removes `core`, a crash dump to its mind: here it is a folder, and the rest of the line is skipped.
+# autoconf's clean-up removes `core`, a crash dump to its mind: here it is a folder, on which
+# it would fail and leave its other files behind.
 sed -i.old 's/rm -f core \*\.core/rm -f *.core/' configure
 rm -f configure.old

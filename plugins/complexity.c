@@ -28,12 +28,12 @@ static const struct pmp_option options[] = {
 };
 
 static const char *const terms[] = {
-    "algorithm",  "api",         "architecture", "async",     "benchmark", "cache",     "compiler",    "concurren",
-    "database",   "deadlock",    "dependency",   "deploy",    "distributed", "docker",  "encryption",  "framework",
-    "function",   "inference",   "interface",    "kernel",    "kubernetes", "latency",  "memory leak", "microservice",
-    "mutex",      "optimi",      "parser",       "pointer",   "protocol",  "query",     "recursi",     "refactor",
-    "regression", "scalab",      "schema",       "segfault",  "stack trace", "tensor",  "thread",      "throughput",
-    "transaction", "unit test",
+    "algorithm",  "api",         "architecture", "async",      "benchmark",  "cache",       "compiler",
+    "concurren",  "database",    "deadlock",     "dependency", "deploy",     "distributed", "docker",
+    "encryption", "framework",   "function",     "inference",  "interface",  "kernel",      "kubernetes",
+    "latency",    "memory leak", "microservice", "mutex",      "optimi",     "parser",      "pointer",
+    "protocol",   "query",       "recursi",      "refactor",   "regression", "scalab",      "schema",
+    "segfault",   "stack trace", "tensor",       "thread",     "throughput", "transaction", "unit test",
 };
 
 static int start(const struct pmp_host *host, const void *conf, void **state)

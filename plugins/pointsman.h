@@ -25,12 +25,11 @@
 extern "C" {
 #endif
 
-#define PMP_ABI_MAJOR 1u
-#define PMP_ABI_MINOR 0u
-#define PMP_ABI (PMP_ABI_MAJOR << 16 | PMP_ABI_MINOR)
-#define PMP_EXPORT __attribute__((visibility("default")))
-#define PMP_HAS(object, member) \
-    ((object)->size >= offsetof(__typeof__(*(object)), member) + sizeof((object)->member))
+#define PMP_ABI_MAJOR           1u
+#define PMP_ABI_MINOR           0u
+#define PMP_ABI                 (PMP_ABI_MAJOR << 16 | PMP_ABI_MINOR)
+#define PMP_EXPORT              __attribute__((visibility("default")))
+#define PMP_HAS(object, member) ((object)->size >= offsetof(__typeof__(*(object)), member) + sizeof((object)->member))
 
 /* Options: what may stand in the route's [policy NAME] section. The host parses them into the policy's own
  * structure, checks them, and prints their help. */
@@ -76,13 +75,13 @@ enum pmp_text {
 enum pmp_number {
     PMP_NUM_MESSAGES = 1,
     PMP_NUM_USER_TURNS,
-    PMP_NUM_TOOLS,          /* tools that the request offers */
-    PMP_NUM_TOOL_RESULTS,   /* results of tools in its history */
+    PMP_NUM_TOOLS,        /* tools that the request offers */
+    PMP_NUM_TOOL_RESULTS, /* results of tools in its history */
     PMP_NUM_IMAGES,
-    PMP_NUM_PROMPT_TOKENS,  /* estimated */
-    PMP_NUM_MAX_TOKENS,     /* asked for; 0 when not */
-    PMP_NUM_STREAM,         /* 0 or 1 */
-    PMP_NUM_JSON_SCHEMA,    /* 1: structured output is asked for */
+    PMP_NUM_PROMPT_TOKENS, /* estimated */
+    PMP_NUM_MAX_TOKENS,    /* asked for; 0 when not */
+    PMP_NUM_STREAM,        /* 0 or 1 */
+    PMP_NUM_JSON_SCHEMA,   /* 1: structured output is asked for */
     PMP_NUM_AUDIO
 };
 
@@ -93,13 +92,13 @@ struct pmp_target {
     uint32_t size;
     const char *id;
     int is_local;
-    double strength;       /* 0..1 */
-    unsigned caps;         /* PMP_CAP_* */
-    int caps_known;        /* 0: nobody has said and the server was not asked yet */
-    int64_t context;       /* tokens, 0 when not known */
-    int speaks_protocol;   /* 1: it can answer the caller's protocol */
+    double strength;            /* 0..1 */
+    unsigned caps;              /* PMP_CAP_* */
+    int caps_known;             /* 0: nobody has said and the server was not asked yet */
+    int64_t context;            /* tokens, 0 when not known */
+    int speaks_protocol;        /* 1: it can answer the caller's protocol */
     const char *const *good_at; /* ends with NULL */
-    int is_fallback;       /* the route's FALLBACK, which is tried after all others */
+    int is_fallback;            /* the route's FALLBACK, which is tried after all others */
 };
 
 enum pmp_log { PMP_LOG_DEBUG, PMP_LOG_INFO, PMP_LOG_WARN, PMP_LOG_ERROR };
@@ -129,9 +128,9 @@ struct pmp_host {
     int (*target)(const struct pmp_request *req, size_t i, struct pmp_target *out); /* 0, or -1: no such target */
 
     /* The verdict. Numbers are cut to their range, texts are copied. */
-    void (*intent)(struct pmp_verdict *v, const char *name, double confidence);   /* 0..1 */
-    void (*complexity)(struct pmp_verdict *v, double score);                      /* 0..1 */
-    void (*prefer)(struct pmp_verdict *v, size_t target, double weight);          /* -1..1 */
+    void (*intent)(struct pmp_verdict *v, const char *name, double confidence); /* 0..1 */
+    void (*complexity)(struct pmp_verdict *v, double score);                    /* 0..1 */
+    void (*prefer)(struct pmp_verdict *v, size_t target, double weight);        /* -1..1 */
     void (*veto)(struct pmp_verdict *v, size_t target, const char *reason);
     void (*abstain)(struct pmp_verdict *v);
     void (*reason)(struct pmp_verdict *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -141,7 +140,7 @@ struct pmp_host {
 struct pmp_outcome {
     uint32_t size;
     const char *route, *target;
-    int status;             /* HTTP status that the client got; 0 when it left */
+    int status; /* HTTP status that the client got; 0 when it left */
     int attempts;
     double total_ms, first_byte_ms;
     int64_t prompt_tokens, output_tokens; /* 0 when not known */

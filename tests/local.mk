@@ -7,3 +7,21 @@ tests_bench_mock_SOURCES = tests/bench/mock.c
 tests_bench_mock_LDADD = $(LIBEVENT_LIBS)
 tests_bench_load_SOURCES = tests/bench/load.c
 tests_bench_load_LDADD = $(LIBEVENT_LIBS)
+
+.PHONY: bench agents random
+check-local: all
+	POINTSMAN_BUILD=$(abs_builddir) $(top_srcdir)/tests/check.sh
+
+# Too long for check: run before a change of what they measure is called done.
+bench: all
+	$(top_srcdir)/tests/bench/bench.py --pointsman $(abs_builddir)/pointsman --plugins $(abs_builddir)/plugins \
+	  --mock $(abs_builddir)/tests/bench/mock --load $(abs_builddir)/tests/bench/load $(BENCH_FLAGS)
+	POINTSMAN=$(abs_builddir)/pointsman POINTSMAN_PLUGINS=$(abs_builddir)/plugins \
+	  LLAMA_SERVER=$$($(top_srcdir)/tools/llama-server.sh $(abs_builddir)/llama) $(top_srcdir)/tests/bench/switch.py
+
+agents: all
+	POINTSMAN_BUILD=$(abs_builddir) $(top_srcdir)/tests/e2e/agents/run.sh
+
+random: all
+	POINTSMAN=$(abs_builddir)/pointsman POINTSMAN_PLUGINS=$(abs_builddir)/plugins \
+	  $(top_srcdir)/tests/http/random_requests.py --count 10000

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What `make run` does when all is built: the gateway with this tree's models.conf and routes.d, and a real llama-server.
+# What `make run` does when all is built: the gateway with this tree's models.conf and routes.d,
+# and a real llama-server.
 #
 #   tools/run.sh BUILD
 set -euo pipefail

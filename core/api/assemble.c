@@ -229,7 +229,8 @@ static void take_chat(struct pm_assembly *a, cJSON *root)
     add_string(&a->content, delta, "content");
     add_string(&a->content, choice, "text");
     add_string(&a->reasoning, delta, "reasoning_content");
-    cJSON_ArrayForEach(call, pm_json_get(delta, "tool_calls")) take_call(a, call);
+    cJSON_ArrayForEach (call, pm_json_get(delta, "tool_calls"))
+        take_call(a, call);
     keep_text(&a->finish, pm_json_str(choice, "finish_reason"));
     keep(&a->usage, root, "usage");
     keep(&a->timings, root, "timings");
@@ -271,14 +272,12 @@ static void take_delta(struct pm_assembly *a, const cJSON *root)
 static void take_message_delta(struct pm_assembly *a, const cJSON *root)
 {
     const cJSON *item;
-    cJSON_ArrayForEach(item, pm_json_get(root, "delta"))
-    {
+    cJSON_ArrayForEach (item, pm_json_get(root, "delta")) {
         cJSON_DeleteItemFromObjectCaseSensitive(a->base, item->string);
         cJSON_AddItemToObject(a->base, item->string, cJSON_Duplicate(item, true));
     }
     cJSON *usage = cJSON_GetObjectItemCaseSensitive(a->base, "usage");
-    cJSON_ArrayForEach(item, pm_json_get(root, "usage"))
-    {
+    cJSON_ArrayForEach (item, pm_json_get(root, "usage")) {
         cJSON_DeleteItemFromObjectCaseSensitive(usage, item->string);
         cJSON_AddItemToObject(usage, item->string, cJSON_Duplicate(item, true));
     }
@@ -369,8 +368,7 @@ static void finish_chat(struct pm_assembly *a)
     cJSON_DeleteItemFromObjectCaseSensitive(a->base, "prompt_progress");
     cJSON_ReplaceItemInObjectCaseSensitive(a->base, "choices", choices);
     cJSON_ReplaceItemInObjectCaseSensitive(
-        a->base, "object",
-        cJSON_CreateString(a->protocol == PM_PROTO_CHAT ? "chat.completion" : "text_completion"));
+        a->base, "object", cJSON_CreateString(a->protocol == PM_PROTO_CHAT ? "chat.completion" : "text_completion"));
     struct {
         const char *key;
         cJSON **value;

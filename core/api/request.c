@@ -6,8 +6,8 @@
 #include "core/base/alloc.h"
 #include "core/base/text.h"
 
-static const char *const names[] = {"chat", "completions", "responses", "embeddings", "messages", "count_tokens",
-                                    "native"};
+static const char *const names[] = {"chat",     "completions",  "responses", "embeddings",
+                                    "messages", "count_tokens", "native"};
 
 const char *pm_protocol_name(enum pm_protocol p)
 {
@@ -49,7 +49,8 @@ static size_t string_bytes(const cJSON *item)
     const cJSON *child;
     if (cJSON_IsString(item))
         return strlen(item->valuestring);
-    cJSON_ArrayForEach(child, item) n += string_bytes(child);
+    cJSON_ArrayForEach (child, item)
+        n += string_bytes(child);
     return n;
 }
 
@@ -81,7 +82,8 @@ static void walk_content(struct walk *w, const cJSON *content, struct pm_buf *te
     if (cJSON_IsString(content))
         add_text(text, content->valuestring);
     else
-        cJSON_ArrayForEach(part, content) walk_part(w, part, text);
+        cJSON_ArrayForEach (part, content)
+            walk_part(w, part, text);
 }
 
 static void walk_user(struct walk *w, const cJSON *content)
@@ -139,7 +141,8 @@ static void walk_message(void *arg, char first, const struct pm_json_value *v)
     if (w->rc < 0 || (w->rc = check_message(w, first, v, index)) < 0)
         return;
     w->r->messages++;
-    if (w->r->protocol == PM_PROTO_RESPONSES && is_either(&v[TYPE], "function_call_output", "custom_tool_call_output")) {
+    if (w->r->protocol == PM_PROTO_RESPONSES &&
+        is_either(&v[TYPE], "function_call_output", "custom_tool_call_output")) {
         walk_result(w, &v[OUTPUT]);
     } else if (is_either(&v[ROLE], "tool", "function")) {
         walk_result(w, &v[CONTENT]);
@@ -158,8 +161,8 @@ static int walk_messages(struct walk *w, const char *key)
     const struct pm_api_request *r = w->r;
     const struct pm_json_member *m = pm_json_span(&r->spans, r->body, key);
     if (!m)
-        return pm_error_set(w->err, PM_EINVAL,
-                            "`%s` is missing: an array of {\"role\", \"content\"} is expected", key);
+        return pm_error_set(w->err, PM_EINVAL, "`%s` is missing: an array of {\"role\", \"content\"} is expected",
+                            key);
     if (r->body[m->value] != '[')
         return pm_error_set(w->err, PM_EINVAL, "`%s` must be an array of {\"role\", \"content\"}", key);
     w->key = key;
@@ -359,17 +362,13 @@ static const char *error_type(bool anthropic, int status)
     static const struct {
         int status;
         const char *openai, *anthropic;
-    } types[] = {{400, "invalid_request_error", "invalid_request_error"},
-                 {401, "authentication_error", "authentication_error"},
-                 {403, "permission_error", "permission_error"},
-                 {404, "not_found_error", "not_found_error"},
-                 {405, "invalid_request_error", "invalid_request_error"},
-                 {413, "invalid_request_error", "request_too_large"},
-                 {426, "invalid_request_error", "invalid_request_error"},
-                 {429, "rate_limit_error", "rate_limit_error"},
-                 {501, "not_supported_error", "invalid_request_error"},
-                 {503, "unavailable_error", "overloaded_error"},
-                 {529, "unavailable_error", "overloaded_error"}};
+    } types[] = {
+        {400, "invalid_request_error", "invalid_request_error"}, {401, "authentication_error", "authentication_error"},
+        {403, "permission_error", "permission_error"},           {404, "not_found_error", "not_found_error"},
+        {405, "invalid_request_error", "invalid_request_error"}, {413, "invalid_request_error", "request_too_large"},
+        {426, "invalid_request_error", "invalid_request_error"}, {429, "rate_limit_error", "rate_limit_error"},
+        {501, "not_supported_error", "invalid_request_error"},   {503, "unavailable_error", "overloaded_error"},
+        {529, "unavailable_error", "overloaded_error"}};
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
         if (types[i].status == status)
             return anthropic ? types[i].anthropic : types[i].openai;

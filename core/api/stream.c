@@ -72,8 +72,7 @@ static enum pm_event_kind chat_event(const cJSON *root)
     const cJSON *choice;
     if (pm_json_get(root, "error"))
         return PM_EVENT_ERROR;
-    cJSON_ArrayForEach(choice, pm_json_get(root, "choices"))
-    {
+    cJSON_ArrayForEach (choice, pm_json_get(root, "choices")) {
         const cJSON *delta = pm_json_get(choice, "delta");
         if (is_filled(pm_json_get(choice, "finish_reason")))
             return PM_EVENT_END;

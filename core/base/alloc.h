@@ -24,10 +24,10 @@ char *pm_strndup(const char *s, size_t len);
 char *pm_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Frees `*p` and makes it NULL, so that a stale pointer cannot be used. */
-#define PM_FREE_AND_NULL(p) \
-    do {                    \
-        free(p);            \
-        (p) = NULL;         \
+#define PM_FREE_AND_NULL(p)                                                                                           \
+    do {                                                                                                              \
+        free(p);                                                                                                      \
+        (p) = NULL;                                                                                                   \
     } while (0)
 
 #endif

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-uint64_t pm_clock_us(void); /* monotonic, microseconds */
-uint64_t pm_clock_ms(void); /* monotonic, milliseconds */
+uint64_t pm_clock_us(void);    /* monotonic, microseconds */
+uint64_t pm_clock_ms(void);    /* monotonic, milliseconds */
 int64_t pm_clock_wall_s(void); /* seconds since 1970 */
 
 /* Writes UTC as 2026-01-31T12:00:00.123Z; `size` at least 25. */

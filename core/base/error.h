@@ -10,12 +10,12 @@
 
 enum pm_err {
     PM_OK = 0,
-    PM_EINVAL = -1,   /* the input is wrong */
-    PM_ETOOBIG = -2,  /* a limit was reached */
+    PM_EINVAL = -1,  /* the input is wrong */
+    PM_ETOOBIG = -2, /* a limit was reached */
     PM_ENOTFOUND = -3,
-    PM_EIO = -4,      /* the system refused */
-    PM_EPROTO = -5,   /* the peer broke its protocol */
-    PM_EPLUGIN = -6,  /* a policy cannot be used */
+    PM_EIO = -4,     /* the system refused */
+    PM_EPROTO = -5,  /* the peer broke its protocol */
+    PM_EPLUGIN = -6, /* a policy cannot be used */
     PM_EBUSY = -7
 };
 
@@ -25,8 +25,7 @@ struct pm_error {
 };
 
 /* Fills `err` (NULL is fine) and returns `code`, so that `return pm_error_set(...)` reads well. */
-int pm_error_set(struct pm_error *err, enum pm_err code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+int pm_error_set(struct pm_error *err, enum pm_err code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* The same, with ": " and the text of errno. */
 int pm_error_errno(struct pm_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

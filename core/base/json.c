@@ -31,8 +31,8 @@ static int peek(const struct scan *s)
 
 static void blanks(struct scan *s)
 {
-    while (s->at < s->len && (s->text[s->at] == ' ' || s->text[s->at] == '\n' || s->text[s->at] == '\r' ||
-                              s->text[s->at] == '\t'))
+    while (s->at < s->len &&
+           (s->text[s->at] == ' ' || s->text[s->at] == '\n' || s->text[s->at] == '\r' || s->text[s->at] == '\t'))
         s->at++;
 }
 
@@ -43,8 +43,8 @@ static bool is_hex(int c)
 
 static int escape(struct scan *s)
 {
-    static const unsigned char known[256] = {['"'] = 1, ['\\'] = 1, ['/'] = 1, ['b'] = 1,
-                                             ['f'] = 1, ['n'] = 1,  ['r'] = 1, ['t'] = 1};
+    static const unsigned char known[256] = {
+        ['"'] = 1, ['\\'] = 1, ['/'] = 1, ['b'] = 1, ['f'] = 1, ['n'] = 1, ['r'] = 1, ['t'] = 1};
     s->at++;
     int c = peek(s);
     if (c == 'u') {
@@ -149,8 +149,7 @@ static int note_member(struct scan *s, const struct pm_json_member *m)
     for (size_t i = 0; i < spans->n; i++) {
         const struct pm_json_member *o = &spans->members[i];
         if (o->key_len == m->key_len && memcmp(s->text + o->key, s->text + m->key, m->key_len) == 0)
-            return pm_error_set(s->err, PM_EINVAL, "the key \"%.*s\" stands twice", (int)m->key_len,
-                                s->text + m->key);
+            return pm_error_set(s->err, PM_EINVAL, "the key \"%.*s\" stands twice", (int)m->key_len, s->text + m->key);
     }
     if (spans->n == PM_JSON_MEMBERS)
         return pm_error_set(s->err, PM_EINVAL, "more than %d keys at the top level", PM_JSON_MEMBERS);
@@ -190,8 +189,7 @@ static int element(struct scan *s)
 static int container(struct scan *s, char close, int (*item)(struct scan *))
 {
     if (++s->depth > PM_JSON_DEPTH)
-        return pm_error_set(s->err, PM_ETOOBIG, "nested more than %d levels deep at byte %zu", PM_JSON_DEPTH,
-                            s->at);
+        return pm_error_set(s->err, PM_ETOOBIG, "nested more than %d levels deep at byte %zu", PM_JSON_DEPTH, s->at);
     s->at++;
     blanks(s);
     if (peek(s) == close) {

@@ -42,9 +42,9 @@ struct pm_json_value {
 
 enum { PM_JSON_KEYS = 4 };
 
-/* Of an array's text that has passed pm_json_scan: calls fn for each element with its first character, and the values of
- * the members called `keys` (at most PM_JSON_KEYS, the first of each name, compared without their escapes) when it is an
- * object. One pass, nothing is copied. */
+/* Of an array's text that has passed pm_json_scan: calls fn for each element with its first character, and the values
+ * of the members called `keys` (at most PM_JSON_KEYS, the first of each name, compared without their escapes) when it
+ * is an object. One pass, nothing is copied. */
 void pm_json_each(const char *text, size_t len, const char *const *keys, size_t n,
                   void (*fn)(void *arg, char first, const struct pm_json_value *values), void *arg);
 

@@ -23,9 +23,9 @@ struct pm_metrics {
 };
 
 /* Histograms: OpenTelemetry's advice for durations in seconds and for tokens (semconv, gen-ai metrics). */
-static const double seconds_buckets[] = {0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28,
-                                         2.56, 5.12, 10.24, 20.48, 40.96, 81.92};
-static const double token_buckets[] = {1,     4,      16,      64,      256,      1024,    4096,
+static const double seconds_buckets[] = {0.01, 0.02, 0.04, 0.08,  0.16,  0.32,  0.64,
+                                         1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92};
+static const double token_buckets[] = {1,     4,     16,     64,      256,     1024,     4096,
                                        16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864};
 static const double micro_buckets[] = {1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 1e-1, 1};
 
@@ -36,8 +36,7 @@ static const struct definition {
     const double *buckets;
     size_t n_buckets;
 } definitions[] = {
-    {"gen_ai_client_token_usage", "histogram", "Tokens of requests and answers", token_buckets,
-     COUNT(token_buckets)},
+    {"gen_ai_client_token_usage", "histogram", "Tokens of requests and answers", token_buckets, COUNT(token_buckets)},
     {"gen_ai_server_request_duration_seconds", "histogram", "Time from a request's first byte to its answer's last",
      seconds_buckets, COUNT(seconds_buckets)},
     {"gen_ai_server_time_to_first_token_seconds", "histogram",
@@ -51,8 +50,8 @@ static const struct definition {
      COUNT(micro_buckets)},
     {"pointsman_policy_seconds_total", "counter", "Time spent in policies", NULL, 0},
     {"pointsman_profile_leases", "gauge", "Slots in use", NULL, 0},
-    {"pointsman_profile_load_seconds", "histogram", "Time from start to ready of a profile's server",
-     seconds_buckets, COUNT(seconds_buckets)},
+    {"pointsman_profile_load_seconds", "histogram", "Time from start to ready of a profile's server", seconds_buckets,
+     COUNT(seconds_buckets)},
     {"pointsman_profile_state", "gauge", "1 for the state that a profile is in", NULL, 0},
     {"pointsman_profile_waiting", "gauge", "Requests that wait for a slot", NULL, 0},
     {"pointsman_queue_wait_seconds", "histogram", "Time from asking for a slot to having it", seconds_buckets,

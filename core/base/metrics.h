@@ -27,7 +27,8 @@ void pm_metrics_observe(struct pm_metrics *m, const char *name, const char *labe
 /* Appends `label="value"` with the value escaped, a comma before it when `labels` is not empty. */
 void pm_metrics_label(struct pm_buf *labels, const char *label, const char *value);
 
-/* Moves all counts out as lines `name{labels} value` (a histogram's buckets behind its sum), leaving zeros; false when there were none. */
+/* Moves all counts out as lines `name{labels} value` (a histogram's buckets behind its sum), leaving zeros; false when
+ * there were none. */
 bool pm_metrics_drain(struct pm_metrics *m, struct pm_buf *out);
 
 /* Adds what pm_metrics_drain wrote. Malformed lines are passed over. */

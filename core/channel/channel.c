@@ -130,8 +130,7 @@ void pm_channel_send(struct pm_channel *ch, enum pm_msg_type type, uint32_t id, 
         .magic = MAGIC, .version = PM_CHANNEL_VERSION, .type = (uint16_t)type, .id = id, .len = (uint32_t)len};
     if (ch->closed)
         return;
-    if (len > PM_CHANNEL_MESSAGE_MAX ||
-        evbuffer_get_length(bufferevent_get_output(ch->bev)) > PM_CHANNEL_QUEUE_MAX) {
+    if (len > PM_CHANNEL_MESSAGE_MAX || evbuffer_get_length(bufferevent_get_output(ch->bev)) > PM_CHANNEL_QUEUE_MAX) {
         closed(ch, "the other side does not read");
         return;
     }

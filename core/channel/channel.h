@@ -25,10 +25,10 @@ enum pm_msg_type {
     PM_MSG_LEASE_DONE,   /* struct pm_msg_done: gives the slot back */
     PM_MSG_METRICS,      /* text: increments, a line each, `name{labels} value` */
     /* manager to worker */
-    PM_MSG_DRAIN = 32,   /* u32: 1 when idle connections must close at once */
-    PM_MSG_STATE,        /* JSON: what the manager knows of each profile */
-    PM_MSG_LEASE_GRANT,  /* struct pm_msg_grant, with the id of the asking */
-    PM_MSG_LEASE_DENY,   /* struct pm_msg_deny, with the id of the asking */
+    PM_MSG_DRAIN = 32,  /* u32: 1 when idle connections must close at once */
+    PM_MSG_STATE,       /* JSON: what the manager knows of each profile */
+    PM_MSG_LEASE_GRANT, /* struct pm_msg_grant, with the id of the asking */
+    PM_MSG_LEASE_DENY,  /* struct pm_msg_deny, with the id of the asking */
     /* command line or worker to manager, and the answer */
     PM_MSG_CONTROL = 64, /* JSON {"op": ...} */
     PM_MSG_REPLY         /* JSON {"ok": true, ...} or {"ok": false, "error": text}; id of the question */
@@ -63,7 +63,7 @@ struct pm_msg_deny {
 enum pm_done { PM_DONE_OK, PM_DONE_UNREACHABLE, PM_DONE_ABANDONED };
 
 struct pm_msg_done {
-    uint32_t how; /* enum pm_done */
+    uint32_t how;           /* enum pm_done */
     uint32_t prompt_tokens; /* processed, without those from cache; 0 when not known */
     uint32_t cached_tokens;
     uint32_t output_tokens;
@@ -87,7 +87,8 @@ struct pm_channel *pm_channel_new(struct pm_loop *loop, int fd, const struct pm_
 /* Closes and frees, at the end of the turn; no event is called any more. NULL is fine. */
 void pm_channel_free(struct pm_channel *ch);
 
-/* Delivers what the peer had sent before it ended: its process may be known to be gone before its last words are read. */
+/* Delivers what the peer had sent before it ended: its process may be known to be gone before its last words are read.
+ */
 void pm_channel_read_rest(struct pm_channel *ch);
 
 /* Queues a message. A channel that is already broken drops it: its owner is about to hear `closed`. */

@@ -10,8 +10,14 @@
 #include "core/cli/talk.h"
 #include "core/conf/conf.h"
 
-#define STATE_OPTION {"--state", &state, NULL, "the state folder of the running gateway"}
-#define JSON_OPTION {"--json", NULL, &json, "one document for programs"}
+#define STATE_OPTION                                                                                                  \
+    {                                                                                                                 \
+        "--state", &state, NULL, "the state folder of the running gateway"                                            \
+    }
+#define JSON_OPTION                                                                                                   \
+    {                                                                                                                 \
+        "--json", NULL, &json, "one document for programs"                                                            \
+    }
 
 static int too_many(const char *usage)
 {
@@ -25,8 +31,9 @@ static void print_status(const cJSON *s)
     const char *error = pm_json_str(s, "config_error");
     printf("pointsman %s, process %.0f, configuration %.0f\n", pm_json_str(s, "version"), pm_json_num(s, "pid", 0),
            pm_json_num(s, "generation", 0));
-    cJSON_ArrayForEach(item, pm_json_get(s, "listen")) printf("listening on http://%s\n", item->valuestring);
-    cJSON_ArrayForEach(item, pm_json_get(s, "workers"))
+    cJSON_ArrayForEach (item, pm_json_get(s, "listen"))
+        printf("listening on http://%s\n", item->valuestring);
+    cJSON_ArrayForEach (item, pm_json_get(s, "workers"))
         printf("worker %.0f %s (configuration %.0f)\n", pm_json_num(item, "pid", 0), pm_json_str(item, "state"),
                pm_json_num(item, "generation", 0));
     if (error)
@@ -34,7 +41,7 @@ static void print_status(const cJSON *s)
     if (!cJSON_GetArraySize(profiles))
         return;
     printf("\n%-28s %-9s %8s %6s %8s %6s  %s\n", "PROFILE", "STATE", "PID", "IN USE", "WAITING", "LOADS", "");
-    cJSON_ArrayForEach(item, profiles)
+    cJSON_ArrayForEach (item, profiles)
         printf("%-28s %-9s %8.0f %6.0f %8.0f %6.0f  %s\n", pm_json_str(item, "id"), pm_json_str(item, "state"),
                pm_json_num(item, "pid", 0), pm_json_num(item, "leases", 0), pm_json_num(item, "waiting", 0),
                pm_json_num(item, "loads", 0), pm_json_str(item, "reason"));
@@ -107,15 +114,15 @@ static cJSON *models(const char *state, const char *models_file, struct pm_error
 static int print_argv(const cJSON *list, const char *id)
 {
     const cJSON *item, *word;
-    cJSON_ArrayForEach(item, list)
-    {
+    cJSON_ArrayForEach (item, list) {
         if (strcmp(pm_json_str(item, "id"), id) != 0)
             continue;
         if (!pm_json_get(item, "argv")) {
             fprintf(stderr, "pointsman: %s is a cloud model: it has no command line\n", id);
             return 1;
         }
-        cJSON_ArrayForEach(word, pm_json_get(item, "argv")) puts(word->valuestring);
+        cJSON_ArrayForEach (word, pm_json_get(item, "argv"))
+            puts(word->valuestring);
         return 0;
     }
     fprintf(stderr, "pointsman: there is no profile %s: see `pointsman models`\n", id);
@@ -130,13 +137,12 @@ static const char *or_empty(const char *text)
 static void print_models(const cJSON *list, bool bench)
 {
     const cJSON *item;
-    cJSON_ArrayForEach(item, list)
-    {
+    cJSON_ArrayForEach (item, list) {
         const char *state = pm_json_str(item, "state");
         if (pm_json_true(item, "bench") != bench)
             continue;
-        printf("%-28s %-9s %-9s %-8s %s%s%s\n", pm_json_str(item, "id"), pm_json_str(item, "kind"),
-               state ? state : "", or_empty(pm_json_str(item, "speed")), or_empty(pm_json_str(item, "name")),
+        printf("%-28s %-9s %-9s %-8s %s%s%s\n", pm_json_str(item, "id"), pm_json_str(item, "kind"), state ? state : "",
+               or_empty(pm_json_str(item, "speed")), or_empty(pm_json_str(item, "name")),
                *or_empty(pm_json_str(item, "description")) ? ": " : "", or_empty(pm_json_str(item, "description")));
     }
 }

@@ -41,17 +41,15 @@ static void print_trace(const cJSON *t)
     const char *target = pm_json_str(t, "target");
     printf("route %s -> %s\n", pm_json_str(t, "route"), target ? target : "nothing");
     printf("  %s\n", pm_json_str(t, "reason"));
-    cJSON_ArrayForEach(item, pm_json_get(t, "attempts"))
-    {
+    cJSON_ArrayForEach (item, pm_json_get(t, "attempts")) {
         printf("  %-24s %7.3f =", pm_json_str(item, "target"), pm_json_num(item, "score", 0));
-        cJSON_ArrayForEach(term, pm_json_get(item, "terms"))
+        cJSON_ArrayForEach (term, pm_json_get(item, "terms"))
             printf(" %s %.3f", term->string, term->valuedouble);
         printf("%s\n", pm_json_true(item, "fallback") ? " (fallback)" : "");
     }
-    cJSON_ArrayForEach(item, pm_json_get(t, "vetoes"))
+    cJSON_ArrayForEach (item, pm_json_get(t, "vetoes"))
         printf("  %-24s vetoed: %s\n", pm_json_str(item, "target"), pm_json_str(item, "reason"));
-    cJSON_ArrayForEach(item, pm_json_get(t, "policies"))
-    {
+    cJSON_ArrayForEach (item, pm_json_get(t, "policies")) {
         char *said = pm_json_text(pm_json_get(item, "verdict"));
         printf("  policy %-17s %5.0f us %s\n", pm_json_str(item, "name"), pm_json_num(item, "us", 0), said);
         free(said);
@@ -72,7 +70,8 @@ static int print_answer(const struct pm_buf *answer, bool json)
         if (json)
             pm_cli_print_json(root);
         else if (cJSON_IsArray(root))
-            cJSON_ArrayForEach(item, root) print_trace(item);
+            cJSON_ArrayForEach (item, root)
+                print_trace(item);
         else
             print_trace(root);
         rc = 0;
@@ -100,12 +99,11 @@ int pm_cmd_route(int argc, char **argv)
     static const char usage[] = "route TEXT | route --body FILE.json  [--model NAME] [--json] [--state DIR]";
     const char *state = pm_cli_places()->state, *file = NULL, *model = NULL;
     bool json = false;
-    const struct pm_cli_option options[] = {
-        {"--body", &file, NULL, "a request body, or an array of them"},
-        {"--model", &model, NULL, "the model to ask for (the first route's name)"},
-        {"--json", NULL, &json, "one document for programs"},
-        {"--state", &state, NULL, "the state folder of the running gateway"},
-        {0}};
+    const struct pm_cli_option options[] = {{"--body", &file, NULL, "a request body, or an array of them"},
+                                            {"--model", &model, NULL, "the model to ask for (the first route's name)"},
+                                            {"--json", NULL, &json, "one document for programs"},
+                                            {"--state", &state, NULL, "the state folder of the running gateway"},
+                                            {0}};
     struct pm_error err = {0};
     struct pm_buf answer;
     char *body = NULL;

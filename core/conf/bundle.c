@@ -216,10 +216,10 @@ struct pm_bundle *pm_bundle_import(int fd, struct pm_error *err)
     import_text(pm_json_get(root, "models"), &b->models);
     const cJSON *routes = pm_json_get(root, "routes"), *plugins = pm_json_get(root, "plugins"), *item;
     b->routes = pm_calloc((size_t)cJSON_GetArraySize(routes), sizeof(*b->routes));
-    cJSON_ArrayForEach(item, routes) import_text(item, &b->routes[b->n_routes++]);
+    cJSON_ArrayForEach (item, routes)
+        import_text(item, &b->routes[b->n_routes++]);
     b->plugins = pm_calloc((size_t)cJSON_GetArraySize(plugins), sizeof(*b->plugins));
-    cJSON_ArrayForEach(item, plugins)
-    {
+    cJSON_ArrayForEach (item, plugins) {
         const char *name = pm_json_str(item, "name"), *path = pm_json_str(item, "path");
         b->plugins[b->n_plugins++] = (struct pm_bundle_plugin){.name = pm_strdup(name ? name : ""),
                                                                .path = pm_strdup(path ? path : ""),

@@ -34,11 +34,11 @@ struct pm_target {
     bool bench; /* `bench-*`: listed apart, never routed to */
 
     struct pm_strv good_at;
-    double strength;   /* 0..1 */
-    unsigned caps;     /* enum pm_cap */
-    bool caps_given;   /* else read from the server */
-    long long ctx_size; /* tokens, 0 not known */
-    long long max_tokens; /* clamp, 0 none */
+    double strength;                  /* 0..1 */
+    unsigned caps;                    /* enum pm_cap */
+    bool caps_given;                  /* else read from the server */
+    long long ctx_size;               /* tokens, 0 not known */
+    long long max_tokens;             /* clamp, 0 none */
     uint64_t first_token_ms, idle_ms; /* deadlines, 0 the default */
 
     /* A local profile. */

@@ -42,8 +42,7 @@ static void trim(const char **start, size_t *len)
 static void add_section(struct pm_ini *ini, const char *file, int line, const char *name, size_t len)
 {
     ini->sections = pm_realloc(ini->sections, ini->n + 1, sizeof(*ini->sections));
-    ini->sections[ini->n++] =
-        (struct pm_ini_section){.name = pm_strndup(name, len), .file = file, .line = line};
+    ini->sections[ini->n++] = (struct pm_ini_section){.name = pm_strndup(name, len), .file = file, .line = line};
 }
 
 static void add_entry(struct pm_ini_section *s, const char *text, size_t len, int line, struct pm_diags *diags)
@@ -66,8 +65,8 @@ static void add_entry(struct pm_ini_section *s, const char *text, size_t len, in
         }
     }
     s->entries = pm_realloc(s->entries, s->n + 1, sizeof(*s->entries));
-    s->entries[s->n++] = (struct pm_ini_entry){
-        .key = pm_strndup(key, key_len), .value = pm_strndup(val, val_len), .line = line};
+    s->entries[s->n++] =
+        (struct pm_ini_entry){.key = pm_strndup(key, key_len), .value = pm_strndup(val, val_len), .line = line};
 }
 
 static void parse_line(struct pm_ini *ini, size_t first, const char *file, int line, const char *text, size_t len,

@@ -57,8 +57,7 @@ static char *route_id(const char *path)
     return pm_strndup(name, strlen(name) - strlen(".conf"));
 }
 
-static long find_target(const struct pm_conf *conf, const char *id, const char *file, int line,
-                        struct pm_diags *diags)
+static long find_target(const struct pm_conf *conf, const char *id, const char *file, int line, struct pm_diags *diags)
 {
     const struct pm_target *t = pm_conf_target(conf, id);
     if (t && !t->bench)
@@ -71,8 +70,8 @@ static long find_target(const struct pm_conf *conf, const char *id, const char *
     for (size_t i = 0; i < conf->n_targets; i++)
         ids[i] = conf->targets[i].id;
     const char *near = pm_nearest(id, ids, conf->n_targets);
-    pm_diag(&diags->errors, file, line, "unknown target %s%s%s%s", id, near ? ": did you mean " : ": models.conf has no [",
-            near ? near : id, near ? "?" : "]");
+    pm_diag(&diags->errors, file, line, "unknown target %s%s%s%s", id,
+            near ? ": did you mean " : ": models.conf has no [", near ? near : id, near ? "?" : "]");
     free(ids);
     return -1;
 }
@@ -144,8 +143,8 @@ static void check_policy_section(const struct pm_route *r, const struct pm_ini_s
     if (pm_strv_has(&r->policies, name))
         return;
     const char *near = pm_nearest(name, (const char *const *)r->policies.items, r->policies.n);
-    pm_diag(&diags->errors, s->file, s->line, "[%s]: %s does not stand in POLICIES of this route%s%s%s", s->name,
-            name, near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
+    pm_diag(&diags->errors, s->file, s->line, "[%s]: %s does not stand in POLICIES of this route%s%s%s", s->name, name,
+            near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
 static void raw_route_release(struct raw_route *raw)

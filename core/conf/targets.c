@@ -197,8 +197,8 @@ static void check_cloud(struct pm_target *t, struct pm_diags *diags)
     if (t->model && strcmp(t->model, "*") == 0)
         PM_FREE_AND_NULL(t->model);
     if (!t->base_url)
-        t->base_url = pm_strdup(t->kind == PM_TARGET_OPENAI ? "https://api.openai.com/v1"
-                                                            : "https://api.anthropic.com");
+        t->base_url =
+            pm_strdup(t->kind == PM_TARGET_OPENAI ? "https://api.openai.com/v1" : "https://api.anthropic.com");
     if (strncmp(t->base_url, "http://", 7) != 0 && strncmp(t->base_url, "https://", 8) != 0)
         pm_diag(&diags->errors, t->file, t->line, "[%s] BASE_URL=%s: it must begin with http:// or https://", t->id,
                 t->base_url);

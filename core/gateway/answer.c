@@ -151,8 +151,7 @@ static void on_event(void *arg, const struct pm_sse_event *event)
         pm_buf_addn(&c->held, event->raw, event->raw_len);
     if (c->committed && pm_api_event_is_plain(c->api.protocol, event->name, event->data, event->data_len))
         return;
-    enum pm_event_kind kind =
-        pm_api_event(c->api.protocol, event->name, event->data, event->data_len, &c->usage);
+    enum pm_event_kind kind = pm_api_event(c->api.protocol, event->name, event->data, event->data_len, &c->usage);
     c->held_events++;
     if (kind == PM_EVENT_END)
         c->said_end = true;
@@ -181,7 +180,8 @@ static bool stream_data(struct pm_call *c, const char *data, size_t len)
         pm_attempt_failed(c, 502, "it reported an error in place of an answer", false);
         return true;
     }
-    if (c->assembly || (c->seen != PM_EVENT_CONTENT && c->held.len < HELD_BYTES_MAX && c->held_events < HELD_EVENTS_MAX))
+    if (c->assembly ||
+        (c->seen != PM_EVENT_CONTENT && c->held.len < HELD_BYTES_MAX && c->held_events < HELD_EVENTS_MAX))
         return true;
     commit(c);
     pm_timer_set(&c->deadline, idle_ms(c));
@@ -315,8 +315,8 @@ static void set_refusal(struct pm_call *c, int status)
         pm_buf_addn(&c->fail_body, c->held.data, c->held.len);
     } else {
         c->fail_type = pm_strdup("application/json");
-        char *plain = pm_asprintf("%s answered %d: %.*s", c->target->id, status, (int)(c->held.len > 300 ? 300 : c->held.len),
-                                  c->held.data);
+        char *plain = pm_asprintf("%s answered %d: %.*s", c->target->id, status,
+                                  (int)(c->held.len > 300 ? 300 : c->held.len), c->held.data);
         pm_api_error_body(c->anthropic, status, NULL, message ? message : plain, c->id, &c->fail_body);
         free(plain);
     }
@@ -330,7 +330,7 @@ static void refusal_done(struct pm_call *c, const struct pm_transfer_result *res
     int status = c->status;
     const char *wait = c->transfer ? pm_transfer_header(c->transfer, "retry-after") : NULL;
     (void)result;
-    c->fail_retry_after = wait ? atoi(wait) : 0;
+    c->fail_retry_after = wait ? (int)strtol(wait, NULL, 10) : 0;
     bool overflow = status < 500 && pm_api_is_context_overflow(c->held.data, c->held.len);
     if (overflow) {
         long long context = c->g->states[c->target->index].context;

@@ -101,7 +101,9 @@ static void send_request(struct pm_call *c, const char *socket)
                                     .unix_socket = local ? socket : NULL,
                                     .ca_file = t->ca_file,
                                     .headers = &c->headers,
-                                    .body = !has_body ? NULL : c->has_api ? c->body.data : c->raw_body,
+                                    .body = !has_body    ? NULL
+                                            : c->has_api ? c->body.data
+                                                         : c->raw_body,
                                     .len = c->has_api ? c->body.len : c->raw_len,
                                     .connect_ms = local ? CONNECT_LOCAL_MS : CONNECT_CLOUD_MS};
     c->attempts++;

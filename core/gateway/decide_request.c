@@ -60,8 +60,7 @@ static void add_view(struct pm_call *c, size_t index, bool fallback, long stuck)
                                     .down = s->down};
     /* A cloud has no cache of ours to lose; the move there is priced, not timed. */
     if (stuck >= 0 && (size_t)stuck != index && t->kind == PM_TARGET_LOCAL)
-        view->leaving_s =
-            (double)c->api.prompt_tokens / (s->prompt_tps > 0 ? s->prompt_tps : ASSUMED_PROMPT_TPS);
+        view->leaving_s = (double)c->api.prompt_tokens / (s->prompt_tps > 0 ? s->prompt_tps : ASSUMED_PROMPT_TPS);
 }
 
 static const char *header(void *arg, const char *name)
@@ -155,8 +154,7 @@ void pm_answer_route(struct pm_gateway *g, struct pm_exchange *x, const char *re
         const cJSON *item;
         int i = 0;
         answer = cJSON_CreateArray();
-        cJSON_ArrayForEach(item, root)
-        {
+        cJSON_ArrayForEach (item, root) {
             char *text = pm_json_text(item);
             struct pm_error why = {0};
             cJSON *one = decide_one(g, x, text, strlen(text), item, &status, &why);

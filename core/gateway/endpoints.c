@@ -9,9 +9,9 @@
 #include "core/base/clock.h"
 #include "core/gateway/gateway_priv.h"
 
-#define GET (1u << PM_HTTP_GET | 1u << PM_HTTP_HEAD)
+#define GET  (1u << PM_HTTP_GET | 1u << PM_HTTP_HEAD)
 #define POST (1u << PM_HTTP_POST)
-#define ANY 0x7fu
+#define ANY  0x7fu
 
 static void answer_health(struct pm_gateway *g, struct pm_exchange *x, const char *rest)
 {

@@ -104,7 +104,8 @@ static void init_targets(struct pm_gateway *g)
         const struct pm_target *t = &g->conf->targets[i];
         size_t *self = pm_calloc(1, sizeof(*self));
         *self = i;
-        g->direct[i] = (struct pm_route){.id = t->id, .file = t->file, .targets = self, .n_targets = 1, .fallback = -1};
+        g->direct[i] =
+            (struct pm_route){.id = t->id, .file = t->file, .targets = self, .n_targets = 1, .fallback = -1};
         if (t->kind == PM_TARGET_LOCAL)
             continue;
         struct pm_target_state *s = &g->states[i];
@@ -166,7 +167,8 @@ void pm_gateway_state(struct pm_gateway *g, const char *json)
 {
     cJSON *root = cJSON_Parse(json);
     const cJSON *item;
-    cJSON_ArrayForEach(item, root) set_state(g, item);
+    cJSON_ArrayForEach (item, root)
+        set_state(g, item);
     cJSON_Delete(root);
     if (!g->accepting && !g->draining) {
         g->accepting = true;

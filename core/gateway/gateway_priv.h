@@ -22,15 +22,15 @@
 
 /* What the worker knows of a target beyond its configuration. */
 struct pm_target_state {
-    char *key;      /* of a cloud model, NULL for none */
-    bool ready;     /* a local profile that answers now */
+    char *key;  /* of a cloud model, NULL for none */
+    bool ready; /* a local profile that answers now */
     double wait_s, prompt_tps;
     unsigned caps;
     bool caps_known;
     long long context;
-    char *down;     /* why it cannot be used at present, or NULL */
+    char *down; /* why it cannot be used at present, or NULL */
     char *socket;
-    char *state;    /* as the manager names it */
+    char *state; /* as the manager names it */
 };
 
 enum { PM_STICKY_MAX = 4096 };
@@ -56,7 +56,7 @@ struct pm_gateway {
     struct pm_route *direct;        /* by index: the route of a target that is asked for by its own id */
     struct pm_sticky *sticky;
     int listen_fd;
-    uint32_t next_id;   /* of leases and questions */
+    uint32_t next_id; /* of leases and questions */
     uint64_t request_base, requests;
     struct pm_call *calls;
     struct pm_question *questions;
@@ -66,9 +66,9 @@ struct pm_gateway {
 };
 
 enum pm_endpoint_kind {
-    PM_ENDPOINT_MODEL,  /* goes to a target */
-    PM_ENDPOINT_LIGHT,  /* goes to a target, and needs no generation slot when one is ready */
-    PM_ENDPOINT_LOCAL   /* answered here */
+    PM_ENDPOINT_MODEL, /* goes to a target */
+    PM_ENDPOINT_LIGHT, /* goes to a target, and needs no generation slot when one is ready */
+    PM_ENDPOINT_LOCAL  /* answered here */
 };
 
 struct pm_endpoint {
@@ -100,22 +100,22 @@ struct pm_call {
     struct pm_target_view *views;
     struct pm_decision *decision;
 
-    size_t attempt;     /* index of the next attempt in the decision */
-    unsigned attempts;  /* made so far */
-    bool retried;       /* the current target was tried again already */
+    size_t attempt;    /* index of the next attempt in the decision */
+    unsigned attempts; /* made so far */
+    bool retried;      /* the current target was tried again already */
     const struct pm_target *target;
-    uint32_t lease;     /* id, 0 when none is asked for or held */
+    uint32_t lease; /* id, 0 when none is asked for or held */
     bool granted;
     struct pm_transfer *transfer;
     struct pm_strv headers;
     struct pm_buf body; /* as it is sent */
     struct pm_timer deadline;
 
-    int status;         /* of the answer under way */
+    int status; /* of the answer under way */
     bool is_sse, committed, ended;
     bool strips_progress;         /* reports of progress were our wish, not the caller's */
     struct pm_assembly *assembly; /* the caller wants a whole answer, the target streams */
-    struct pm_buf held; /* not yet handed to the client */
+    struct pm_buf held;           /* not yet handed to the client */
     struct pm_sse_reader sse;
     unsigned held_events;
     enum pm_event_kind seen;
@@ -124,7 +124,7 @@ struct pm_call {
     struct pm_buf failures; /* `target: why; ...` of the attempts so far */
     int fail_status, fail_retry_after;
     long long overflow_of; /* context that was too small; 0 none */
-    char *fail_type;    /* the last refusal's own reply, to be handed on when nothing is left to try */
+    char *fail_type;       /* the last refusal's own reply, to be handed on when nothing is left to try */
     struct pm_buf fail_body;
 
     uint64_t start_us, read_us, wait_start_us, wait_us, sent_us, head_us, first_us;

@@ -197,9 +197,9 @@ void pm_answer_running(struct pm_gateway *g, struct pm_exchange *x, const char *
         cJSON *item = cJSON_CreateObject();
         cJSON_AddStringToObject(item, "model", t->id);
         cJSON_AddStringToObject(item, "state",
-                                strcmp(s->state, "loading") == 0   ? "starting"
-                                : strcmp(s->state, "ready") == 0   ? "ready"
-                                                                   : "stopping");
+                                strcmp(s->state, "loading") == 0 ? "starting"
+                                : strcmp(s->state, "ready") == 0 ? "ready"
+                                                                 : "stopping");
         cJSON_AddStringToObject(item, "name", t->name ? t->name : t->id);
         cJSON_AddStringToObject(item, "description", t->description ? t->description : "");
         cJSON_AddStringToObject(item, "proxy", s->socket ? s->socket : "");

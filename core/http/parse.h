@@ -65,7 +65,7 @@ struct pm_chunked {
     int state;
     uint64_t left;
     unsigned digits;
-    size_t line;     /* bytes of the current size or trailer line */
+    size_t line; /* bytes of the current size or trailer line */
     unsigned trailer_lines;
     size_t trailers; /* bytes of all trailer lines */
 };

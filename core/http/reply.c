@@ -113,8 +113,7 @@ static void begin(struct pm_exchange *x, int status, const char *type, bool has_
     x->chunked = !has_length && x->head.minor == 1;
     if (c->server->draining || !x->head.keep_alive || (!has_length && !x->chunked))
         x->close_after = true;
-    evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, pm_http_status_text(status),
-                        date(c->server));
+    evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, pm_http_status_text(status), date(c->server));
     if (type)
         evbuffer_add_printf(out, "Content-Type: %s\r\n", type);
     evbuffer_add(out, x->headers.data, x->headers.len);

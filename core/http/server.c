@@ -1,4 +1,6 @@
 /* Accepting, reading and ending; what is written is in reply.c. */
+#include "core/http/server.h"
+
 #include <errno.h>
 #include <event2/listener.h>
 #include <netinet/in.h>
@@ -369,8 +371,7 @@ void pm_http_server_listen(struct pm_http_server *s, int fd)
     evutil_make_socket_nonblocking(fd);
     s->listeners = pm_realloc(s->listeners, s->n_listeners + 1, sizeof(*s->listeners));
     /* The socket listens already (the manager opened it): backlog 0 tells libevent so. */
-    struct evconnlistener *l =
-        evconnlistener_new(pm_loop_base(s->loop), accepted, s, LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    struct evconnlistener *l = evconnlistener_new(pm_loop_base(s->loop), accepted, s, LEV_OPT_CLOSE_ON_EXEC, 0, fd);
     if (!l)
         abort();
     evconnlistener_set_error_cb(l, accept_failed);

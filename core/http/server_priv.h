@@ -38,8 +38,8 @@ struct pm_conn {
     char *head_text; /* what x.head points into */
     struct pm_exchange x;
     bool skipped_blank; /* the empty line that may come before a request line */
-    bool unread;     /* the rest of a refused request will be thrown away */
-    size_t lingered; /* how much of it was */
+    bool unread;        /* the rest of a refused request will be thrown away */
+    size_t lingered;    /* how much of it was */
 };
 
 struct pm_http_server {

@@ -57,9 +57,8 @@ static void look(void *arg)
         ended(-1, 0, child);
 }
 
-struct pm_child *pm_child_watch(struct pm_loop *loop, pid_t pid,
-                                void (*fn)(void *arg, const struct pm_child_end *end), void *arg,
-                                struct pm_error *err)
+struct pm_child *pm_child_watch(struct pm_loop *loop, pid_t pid, void (*fn)(void *arg, const struct pm_child_end *end),
+                                void *arg, struct pm_error *err)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (pidfd < 0 && errno != ENOSYS) {
@@ -121,9 +120,9 @@ unsigned long long pm_child_start_time(pid_t pid)
     if (fgets(line, sizeof(line), f)) {
         /* The name in parentheses may hold anything, a parenthesis too: count from the last one. */
         char *rest = strrchr(line, ')');
-        if (!rest || sscanf(rest + 1,
-                            " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-                            &state, &start) != 2)
+        if (!rest ||
+            sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+                   &state, &start) != 2)
             start = 0;
     }
     fclose(f);

@@ -14,15 +14,14 @@ struct pm_child;
 /* How a process ended. An adopted process's status is not to be had: `known` is false. */
 struct pm_child_end {
     bool known;
-    int code;   /* exit code, when signo is 0 */
+    int code; /* exit code, when signo is 0 */
     int signo;
 };
 
 /* Calls fn once when `pid` has ended; a child of ours is reaped before. NULL with `err` when there is no such
  * process. */
-struct pm_child *pm_child_watch(struct pm_loop *loop, pid_t pid,
-                                void (*fn)(void *arg, const struct pm_child_end *end), void *arg,
-                                struct pm_error *err);
+struct pm_child *pm_child_watch(struct pm_loop *loop, pid_t pid, void (*fn)(void *arg, const struct pm_child_end *end),
+                                void *arg, struct pm_error *err);
 
 /* Stops watching; the process goes on. NULL is fine; may be called from fn. */
 void pm_child_free(struct pm_child *child);

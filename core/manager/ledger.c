@@ -93,8 +93,7 @@ void pm_need_explain(const struct pm_capacity *cap, const struct pm_need *need, 
     }
     for (size_t d = 0; cap->n_devices && d < PM_DEVICES_MAX; d++) {
         if (need->device[d] > cap->device[d]) {
-            snprintf(out, size, "it needs %lld MiB on device %zu, which has %lld", need->device[d], d,
-                     cap->device[d]);
+            snprintf(out, size, "it needs %lld MiB on device %zu, which has %lld", need->device[d], d, cap->device[d]);
             return;
         }
     }

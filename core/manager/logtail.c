@@ -107,8 +107,8 @@ void pm_logtail_last(const struct pm_logtail *tail, size_t n, struct pm_buf *out
 
 const char *pm_logtail_cause(const struct pm_logtail *tail)
 {
-    static const char *const words[] = {"out of memory", "failed to", "error", "unable to", "couldn't", "cannot",
-                                        "invalid"};
+    static const char *const words[] = {"out of memory", "failed to", "error",  "unable to",
+                                        "couldn't",      "cannot",    "invalid"};
     /* The first complaint of the last lines is the cause, those after it are its consequences. */
     for (size_t w = 0; w < sizeof(words) / sizeof(*words); w++)
         for (size_t back = 40; back-- > 0;) {

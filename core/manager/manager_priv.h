@@ -38,14 +38,14 @@ struct pm_profile {
     long long slots;
     struct pm_server_props props;
     bool has_props;
-    bool wanted;      /* asked for by hand or PRELOAD; counts as a waiter */
+    bool wanted; /* asked for by hand or PRELOAD; counts as a waiter */
     uint64_t wanted_since_ms;
     uint64_t load_start_us, ready_since_ms, last_used_ms, retry_at_ms, drain_start_ms;
-    double load_ms;   /* of the last load, 0 not known */
+    double load_ms;                /* of the last load, 0 not known */
     double prompt_tps, output_tps; /* measured, 0 not known */
-    unsigned loads, failures; /* failures in a row */
-    char reason[512]; /* of the last failure or state */
-    const char *cause; /* of the switch under way, for the metric */
+    unsigned loads, failures;      /* failures in a row */
+    char reason[512];              /* of the last failure or state */
+    const char *cause;             /* of the switch under way, for the metric */
 };
 
 struct pm_lease {
@@ -75,7 +75,7 @@ struct pm_worker {
     pid_t pid;
     struct pm_child *child;
     struct pm_channel *channel;
-    char *stage;  /* the file whose code it was about to run */
+    char *stage; /* the file whose code it was about to run */
     char *failed_plugin, *failure;
 };
 
@@ -182,7 +182,8 @@ void pm_control_forget(struct pm_manager *m, const struct pm_channel *ch);
 cJSON *pm_status_json(const struct pm_manager *m);
 cJSON *pm_models_json(const struct pm_manager *m);
 void pm_status_metrics(struct pm_manager *m, struct pm_buf *out);
-/* Tells the workers, soon: many changes become one message. `now` when the decision of the next request depends on it. */
+/* Tells the workers, soon: many changes become one message. `now` when the decision of the next request depends on it.
+ */
 void pm_status_publish(struct pm_manager *m, bool now);
 void pm_status_publish_due(void *manager);
 char *pm_status_for_workers(const struct pm_manager *m);

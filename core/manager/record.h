@@ -6,8 +6,8 @@
 
 #include "core/base/text.h"
 
-/* Starts a process of its own session: stdin is the FIFO held open for both ends, stdout and stderr are appended to the
- * log. */
+/* Starts a process of its own session: stdin is the FIFO held open for both ends, stdout and stderr are appended to
+ * the log. */
 int pm_record_spawn(const struct pm_strv *argv, const struct pm_strv *env, const char *fifo, const char *log,
                     pid_t *pid, struct pm_error *err) PM_MUST;
 

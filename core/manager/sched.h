@@ -14,12 +14,12 @@ enum pm_sched_state { PM_SCHED_OFF, PM_SCHED_MOVING, PM_SCHED_READY, PM_SCHED_DR
 struct pm_sched_profile {
     enum pm_sched_state state; /* MOVING: loading or stopping */
     bool pinned;
-    bool stale;              /* runs with an older configuration */
-    bool blocked;            /* off, and must not be loaded now (it failed a moment ago) */
+    bool stale;   /* runs with an older configuration */
+    bool blocked; /* off, and must not be loaded now (it failed a moment ago) */
     unsigned waiting, leases;
-    uint64_t oldest_ms;      /* since when the oldest waits; meaningless when none does */
+    uint64_t oldest_ms; /* since when the oldest waits; meaningless when none does */
     uint64_t ready_since_ms, last_used_ms;
-    uint64_t residency_ms;   /* stays at least this long while it is wanted */
+    uint64_t residency_ms; /* stays at least this long while it is wanted */
     const struct pm_need *need;
 };
 

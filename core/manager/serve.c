@@ -309,12 +309,14 @@ static int open_state(struct pm_manager *m, struct pm_error *err)
     char *real = realpath(m->options->state_dir, NULL);
     m->state_dir = real ? real : pm_strdup(m->options->state_dir);
     if (strlen(m->state_dir) > 60)
-        return pm_error_set(err, PM_EINVAL, "%s: too long a path: sockets in it may have 107 bytes; use another --state",
+        return pm_error_set(err, PM_EINVAL,
+                            "%s: too long a path: sockets in it may have 107 bytes; use another --state",
                             m->state_dir);
     char *lock = pm_asprintf("%s/lock", m->state_dir);
     m->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (m->lock_fd < 0 || flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0)
-        rc = pm_error_set(err, PM_EBUSY, "%s: another pointsman serve runs with this state folder: `pointsman stop` it, "
+        rc = pm_error_set(err, PM_EBUSY,
+                          "%s: another pointsman serve runs with this state folder: `pointsman stop` it, "
                           "or give another --state",
                           m->state_dir);
     free(lock);

@@ -62,8 +62,7 @@ char *pm_status_for_workers(const struct pm_manager *m)
         cJSON_AddStringToObject(item, "state", pm_profile_state_name(p->state));
         cJSON_AddNumberToObject(item, "wait_s", expected_wait_s(p));
         cJSON_AddNumberToObject(item, "prompt_tps", p->prompt_tps);
-        cJSON_AddNumberToObject(item, "context",
-                                p->has_props ? (double)p->props.context : (double)p->conf->ctx_size);
+        cJSON_AddNumberToObject(item, "context", p->has_props ? (double)p->props.context : (double)p->conf->ctx_size);
         cJSON_AddNumberToObject(item, "caps", caps_of(p));
         cJSON_AddBoolToObject(item, "caps_known", p->conf->caps_given || p->has_props);
         cJSON_AddStringToObject(item, "socket", p->paths.socket);

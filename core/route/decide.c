@@ -107,8 +107,8 @@ static double price(const struct pm_decision *d, size_t t)
 {
     const struct pm_target *conf = d->in->targets[t].conf;
     const struct pm_api_request *r = d->in->request;
-    double out = r->max_tokens && (double)r->max_tokens < USUAL_OUTPUT_TOKENS ? (double)r->max_tokens
-                                                                               : USUAL_OUTPUT_TOKENS;
+    double out =
+        r->max_tokens && (double)r->max_tokens < USUAL_OUTPUT_TOKENS ? (double)r->max_tokens : USUAL_OUTPUT_TOKENS;
     double money = (conf->price_in * (double)r->prompt_tokens + conf->price_out * out) / 1e6;
     double cost = d->in->route->weight_price * money;
     return cost < 1 ? cost : 1;
@@ -125,8 +125,8 @@ static void add_candidate(struct pm_decision *d, size_t t)
     c.score = c.benefit - c.waiting - c.price - c.leaving;
     /* Stable insertion: what ties stays in the order of TARGETS, and the fallback is always behind the others. */
     size_t i = d->n_attempts++;
-    while (i > 0 && !view->fallback && (d->attempts[i - 1].score < c.score ||
-                                        d->in->targets[d->attempts[i - 1].target].fallback)) {
+    while (i > 0 && !view->fallback &&
+           (d->attempts[i - 1].score < c.score || d->in->targets[d->attempts[i - 1].target].fallback)) {
         d->attempts[i] = d->attempts[i - 1];
         i--;
     }
@@ -143,10 +143,10 @@ void pm_decide(const struct pm_route_input *in, struct pm_verdict *verdicts, siz
             add_candidate(out, t);
     if (!out->reason[0])
         snprintf(out->reason, sizeof(out->reason), "%s",
-                 n == 0          ? "named by the caller"
-                 : out->refused  ? "a policy failed and the route says ON_POLICY_ERROR=refuse"
+                 n == 0           ? "named by the caller"
+                 : out->refused   ? "a policy failed and the route says ON_POLICY_ERROR=refuse"
                  : out->abstained ? "no policy saw a reason: order of TARGETS"
-                                 : "best score");
+                                  : "best score");
 }
 
 void pm_decision_release(struct pm_decision *d)

@@ -12,7 +12,7 @@
 enum { PM_VERDICTS_MAX = 16 };
 
 struct pm_candidate {
-    size_t target; /* index into the input's targets */
+    size_t target;                                  /* index into the input's targets */
     double score, benefit, waiting, leaving, price; /* the last three as positive costs */
 };
 

@@ -1,4 +1,4 @@
-#include "core/route/policies_priv.h"
+#include "core/route/policies.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/route/policies_priv.h"
 
 /* A policy that is over its budget this often is not asked any more. A strike is forgiven for as many good calls. */
 enum { STRIKES_MAX = 20, FORGIVE_AFTER = 100 };
@@ -91,7 +92,8 @@ int pm_policies_load(struct pm_policies *ps, const char *path, int fd, struct pm
         ps->events.stage(ps->arg, path);
     void *handle = dlopen(own_path, RTLD_NOW | RTLD_LOCAL);
     if (!handle)
-        return pm_error_set(err, PM_EPLUGIN, "%s: cannot be loaded: %s (not a shared object for this machine, or a "
+        return pm_error_set(err, PM_EPLUGIN,
+                            "%s: cannot be loaded: %s (not a shared object for this machine, or a "
                             "library that it needs is missing: see `ldd %s`)",
                             path, load_error(own_path), path);
     const struct pmp_policy *seen = dlsym(handle, "pmp_policy");
@@ -143,8 +145,7 @@ static const struct pm_ini_section *section_of(const struct pm_route *route, con
     return NULL;
 }
 
-static int start(struct pm_policies *ps, const struct pm_route *route, const struct library *lib,
-                 struct pm_error *err)
+static int start(struct pm_policies *ps, const struct pm_route *route, const struct library *lib, struct pm_error *err)
 {
     struct instance *inst = pm_calloc(1, sizeof(*inst));
     struct pm_error why = {0};
@@ -172,8 +173,7 @@ fail:
     return rc;
 }
 
-int pm_policies_bind(struct pm_policies *ps, const struct pm_route *route, const char **culprit,
-                     struct pm_error *err)
+int pm_policies_bind(struct pm_policies *ps, const struct pm_route *route, const char **culprit, struct pm_error *err)
 {
     *culprit = NULL;
     for (size_t i = 0; i < route->policies.n; i++) {

@@ -48,7 +48,6 @@ struct pmp_verdict {
 void pm_policy_host_init(struct pmp_host *host);
 
 /* Fills the instance's option structure from the route's section. */
-int pm_policy_read_options(struct instance *inst, const struct pm_ini_section *section,
-                           struct pm_error *err) PM_MUST;
+int pm_policy_read_options(struct instance *inst, const struct pm_ini_section *section, struct pm_error *err) PM_MUST;
 
 #endif

@@ -9,12 +9,12 @@ struct pm_target_view {
     const struct pm_target *conf;
     unsigned caps; /* enum pm_cap */
     bool caps_known;
-    long long context;   /* tokens, 0 not known */
-    bool speaks;         /* it answers the caller's protocol */
-    bool fallback;       /* the route's last resort */
-    double wait_s;       /* until a slot is to be had; 0 when ready */
-    double leaving_s;    /* re-processing of this conversation's prompt if it goes there */
-    const char *down;    /* why it cannot be used at present, or NULL */
+    long long context; /* tokens, 0 not known */
+    bool speaks;       /* it answers the caller's protocol */
+    bool fallback;     /* the route's last resort */
+    double wait_s;     /* until a slot is to be had; 0 when ready */
+    double leaving_s;  /* re-processing of this conversation's prompt if it goes there */
+    const char *down;  /* why it cannot be used at present, or NULL */
 };
 
 struct pm_route_input {

@@ -9,7 +9,13 @@
 #include "core/base/buf.h"
 #include "core/base/log.h"
 
-enum { IDLE_HANDLES_MAX = 64, REPLY_HEAD_MAX = 256 << 10, KEPT_CONNECTIONS = 256, PIECE = 16384, UPLOAD_PIECE = 128 << 10 };
+enum {
+    IDLE_HANDLES_MAX = 64,
+    REPLY_HEAD_MAX = 256 << 10,
+    KEPT_CONNECTIONS = 256,
+    PIECE = 16384,
+    UPLOAD_PIECE = 128 << 10
+};
 
 struct pm_upstream {
     struct pm_loop *loop;
@@ -112,7 +118,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
         return 0;
     if (len > 5 && strncmp(line, "HTTP/", 5) == 0) {
         const char *sp = memchr(line, ' ', len);
-        t->status = sp ? atoi(sp + 1) : 0;
+        t->status = sp ? (int)strtol(sp + 1, NULL, 10) : 0;
         pm_buf_clear(&t->head);
         return len;
     }

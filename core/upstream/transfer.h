@@ -13,14 +13,14 @@ struct pm_upstream;
 struct pm_transfer;
 
 struct pm_transfer_spec {
-    const char *method;      /* GET or POST */
+    const char *method; /* GET or POST */
     const char *url;
-    const char *unix_socket; /* the url's host is then only a name */
-    const char *ca_file;     /* NULL: the system's */
+    const char *unix_socket;       /* the url's host is then only a name */
+    const char *ca_file;           /* NULL: the system's */
     const struct pm_strv *headers; /* whole lines */
-    const char *body;        /* borrowed until `done`; NULL for none */
+    const char *body;              /* borrowed until `done`; NULL for none */
     size_t len;
-    uint64_t connect_ms;     /* TCP, unix and TLS together */
+    uint64_t connect_ms; /* TCP, unix and TLS together */
 };
 
 enum pm_transfer_end {

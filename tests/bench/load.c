@@ -283,7 +283,7 @@ static void read_head(struct client *c)
 {
     const char *value;
 
-    c->status = c->text_len > 12 ? atoi(c->text + 9) : 0;
+    c->status = c->text_len > 12 ? (int)strtol(c->text + 9, NULL, 10) : 0;
     c->keep =
         !head_value(c->text, "\r\nconnection:", &value) || strncasecmp(value, "close", 5) != 0;
     if (c->measured && head_value(c->text, "\r\nx-pointsman-overhead-us:", &value))
