@@ -18,6 +18,7 @@ if [ -z "${NODE:-}" ]; then
     NODE=$("$root/tools/node.sh" "$build/node")
     export NODE
 fi
+export PATH=$PATH:${NODE%/*}
 
 python=
 for candidate in /usr/bin/python3 python3; do

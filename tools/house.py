@@ -386,7 +386,7 @@ def check(root):
         for rule in RULES:
             found.extend((f.path, line, text) for line, text in rule(f))
         found.extend((f.path, line, text) for line, text in rule_own_header(f, paths))
-    return sorted(found), len(files)
+    return sorted(set(found)), len(files)
 
 
 def main(argv):

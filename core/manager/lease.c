@@ -7,6 +7,8 @@
 #include "core/base/clock.h"
 #include "core/manager/manager_priv.h"
 
+enum { SUSPECT_MS = 200 };
+
 static void remove_lease(struct pm_manager *m, struct pm_lease *lease)
 {
     struct pm_lease **at = &m->leases;
@@ -116,6 +118,9 @@ void pm_lease_done(struct pm_worker *w, const struct pm_msg *msg)
     struct pm_lease *lease = find(w->m, w, msg->id);
     if (!lease || !pm_msg_struct(msg, &done, sizeof(done)))
         return;
+    /* Its death may be known to a worker before it is to us; that news is on its way. */
+    if (done.how == PM_DONE_UNREACHABLE && lease->run == lease->profile->run)
+        lease->profile->suspect_until_ms = pm_clock_ms() + SUSPECT_MS;
     learn_speed(&lease->profile->prompt_tps, done.prompt_tokens, done.prompt_ms);
     learn_speed(&lease->profile->output_tps, done.output_tokens, done.output_ms);
     end(w, msg->id);
@@ -134,6 +139,11 @@ void pm_leases_of_worker_end(struct pm_worker *w)
 
 void pm_leases_grant(struct pm_profile *p)
 {
+    uint64_t now = pm_clock_ms();
+    if (now < p->suspect_until_ms) {
+        pm_timer_set(&p->m->look_again, p->suspect_until_ms - now);
+        return;
+    }
     for (struct pm_lease *l = p->m->leases; l && p->leases < (unsigned)p->slots; l = l->next) {
         if (l->profile != p || l->granted || !l->worker->channel)
             continue;

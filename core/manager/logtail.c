@@ -105,7 +105,7 @@ void pm_logtail_last(const struct pm_logtail *tail, size_t n, struct pm_buf *out
     }
 }
 
-const char *pm_logtail_cause(const struct pm_logtail *tail)
+const char *pm_logtail_cause(const struct pm_logtail *tail, bool any)
 {
     static const char *const words[] = {"out of memory", "failed to", "error",  "unable to",
                                         "couldn't",      "cannot",    "invalid"};
@@ -116,5 +116,5 @@ const char *pm_logtail_cause(const struct pm_logtail *tail)
             if (line && strcasestr(line, words[w]))
                 return line;
         }
-    return line_back(tail, 0);
+    return any ? line_back(tail, 0) : NULL;
 }

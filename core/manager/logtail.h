@@ -22,7 +22,7 @@ void pm_logtail_catch_up(struct pm_logtail *tail);
 /* The last `n` lines, oldest first, each with its line feed. */
 void pm_logtail_last(const struct pm_logtail *tail, size_t n, struct pm_buf *out);
 
-/* The line that most likely tells why the server ended, or NULL. */
-const char *pm_logtail_cause(const struct pm_logtail *tail);
+/* The line that most likely tells why the server ended, or NULL; with `any` the last line when none looks like it. */
+const char *pm_logtail_cause(const struct pm_logtail *tail, bool any);
 
 #endif

@@ -168,6 +168,7 @@ static void load(struct pm_profile *p)
     char *server = pm_conf_server_path(p->conf);
     p->run++;
     p->leases = 0;
+    p->suspect_until_ms = 0;
     p->slots = p->conf->slots ? p->conf->slots : 1;
     p->has_props = false;
     p->command = command_of(p->conf, p->paths.socket);

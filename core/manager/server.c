@@ -119,7 +119,7 @@ static void child_ended(void *arg, const struct pm_child_end *end)
     unlink(s->paths.record);
     unlink(s->paths.socket);
     unlink(s->paths.fifo);
-    const char *cause = s->stopping ? NULL : pm_logtail_cause(s->tail);
+    const char *cause = s->stopping ? NULL : pm_logtail_cause(s->tail, !end->signo);
     snprintf(why, sizeof(why), "%s%s%.400s", pm_child_end_text(end, how, sizeof(how)), cause ? ": " : "",
              cause ? cause : "");
     s->events->ended(s->arg, why);

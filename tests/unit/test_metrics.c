@@ -1,7 +1,7 @@
 #include "tests/unit/unit.h"
 
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/metrics.h"
