@@ -14,6 +14,9 @@ enum { HELD_BYTES_MAX = 64 << 10, HELD_EVENTS_MAX = 64 };
 /* A 5xx within this is worth a second try at the same target. */
 enum { FAST_FAILURE_US = 1000000 };
 
+/* A Retry-After up to this is waited for, where no other target is left. */
+enum { SHORT_WAIT_S = 5 };
+
 /* Silence in a stream that has begun. */
 static const uint64_t IDLE_LOCAL_MS = 300 * 1000, IDLE_CLOUD_MS = 120 * 1000;
 
@@ -353,6 +356,11 @@ static void refusal_done(struct pm_call *c, const struct pm_transfer_result *res
         status = 502;
     } else {
         snprintf(why, sizeof(why), overflow ? "the prompt is too long for it (%d)" : "it answered %d", status);
+    }
+    bool last = c->attempt >= c->decision->n_attempts;
+    if (last && !c->retried && c->fail_retry_after > 0 && c->fail_retry_after <= SHORT_WAIT_S) {
+        pm_attempt_later(c, (unsigned)c->fail_retry_after);
+        return;
     }
     /* What fails fast may have hiccuped; what fails slowly would only double the wait. */
     bool fast = pm_clock_us() - c->sent_us < FAST_FAILURE_US;

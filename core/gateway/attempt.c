@@ -132,8 +132,10 @@ static void ask_for_lease(struct pm_call *c)
 
 static void start_attempt(struct pm_call *c)
 {
-    const struct pm_target_state *s = &c->g->states[c->target->index];
-    if (c->target->kind != PM_TARGET_LOCAL)
+    struct pm_target_state *s = &c->g->states[c->target->index];
+    if (c->target->kind != PM_TARGET_LOCAL && !pm_breaker_allow(&s->breaker, pm_clock_ms()))
+        pm_attempt_failed(c, 503, "it failed too often a moment ago", false);
+    else if (c->target->kind != PM_TARGET_LOCAL)
         send_request(c, NULL);
     else if (c->endpoint->kind == PM_ENDPOINT_LIGHT && s->ready && !c->retried)
         send_request(c, s->socket);
@@ -174,9 +176,31 @@ void pm_attempt_next(struct pm_call *c)
     nothing_left(c);
 }
 
+void pm_attempt_again(void *call)
+{
+    start_attempt(call);
+}
+
+void pm_attempt_later(struct pm_call *c, unsigned seconds)
+{
+    pm_attempt_end(c, PM_DONE_ABANDONED);
+    c->retried = true;
+    c->wait_us += seconds * 1000000ULL;
+    c->sent_us = 0;
+    pm_timer_set(&c->pause, seconds * 1000ULL);
+}
+
+/* The target's own failures count for its breaker; that it was never asked does not. */
+static void count_failure(struct pm_call *c)
+{
+    if (c->target->kind != PM_TARGET_LOCAL && c->sent_us)
+        pm_breaker_failure(&c->g->states[c->target->index].breaker, pm_clock_ms());
+}
+
 void pm_attempt_failed(struct pm_call *c, int status, const char *why, bool again)
 {
     struct pm_buf labels;
+    count_failure(c);
     if (c->sent_us)
         c->wait_us += pm_clock_us() - c->sent_us;
     c->sent_us = 0;

@@ -25,6 +25,7 @@ struct pm_call *pm_call_new(struct pm_gateway *g, struct pm_exchange *x, const s
     pm_buf_init(&c->failures, 8192);
     pm_buf_init(&c->fail_body, HELD_MAX);
     pm_sse_reader_init(&c->sse);
+    pm_timer_init(&c->pause, g->loop, pm_attempt_again, c);
     pm_timer_init(&c->deadline, g->loop, pm_answer_deadline, c);
     c->next = g->calls;
     if (c->next)
@@ -53,6 +54,7 @@ static void release(void *arg)
     pm_buf_release(&c->fail_body);
     pm_sse_reader_release(&c->sse);
     pm_timer_release(&c->deadline);
+    pm_timer_release(&c->pause);
     free(c);
 }
 
@@ -60,6 +62,7 @@ void pm_call_free(struct pm_call *c)
 {
     pm_attempt_end(c, PM_DONE_ABANDONED);
     pm_timer_clear(&c->deadline);
+    pm_timer_clear(&c->pause);
     if (c->prev)
         c->prev->next = c->next;
     else

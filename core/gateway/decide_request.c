@@ -58,6 +58,8 @@ static void add_view(struct pm_call *c, size_t index, bool fallback, long stuck)
                                     .fallback = fallback,
                                     .wait_s = s->wait_s,
                                     .down = s->down};
+    if (pm_breaker_wait_ms(&s->breaker, pm_clock_ms()))
+        view->down = "it failed too often a moment ago";
     /* A cloud has no cache of ours to lose; the move there is priced, not timed. */
     if (stuck >= 0 && (size_t)stuck != index && t->kind == PM_TARGET_LOCAL)
         view->leaving_s = (double)c->api.prompt_tokens / (s->prompt_tps > 0 ? s->prompt_tps : ASSUMED_PROMPT_TPS);

@@ -18,6 +18,7 @@
 #include "core/http/server.h"
 #include "core/http/sse.h"
 #include "core/route/decide.h"
+#include "core/upstream/breaker.h"
 #include "core/upstream/transfer.h"
 
 /* What the worker knows of a target beyond its configuration. */
@@ -30,7 +31,8 @@ struct pm_target_state {
     long long context;
     char *down; /* why it cannot be used at present, or NULL */
     char *socket;
-    char *state; /* as the manager names it */
+    struct pm_breaker breaker; /* of a cloud model; the manager looks after the local ones */
+    char *state;               /* as the manager names it */
 };
 
 enum { PM_STICKY_MAX = 4096 };
@@ -109,7 +111,7 @@ struct pm_call {
     struct pm_transfer *transfer;
     struct pm_strv headers;
     struct pm_buf body; /* as it is sent */
-    struct pm_timer deadline;
+    struct pm_timer deadline, pause;
 
     int status; /* of the answer under way */
     bool is_sse, committed, ended;
@@ -183,6 +185,9 @@ struct pm_call *pm_call_new(struct pm_gateway *g, struct pm_exchange *x, const s
 void pm_attempt_next(struct pm_call *c);
 /* This attempt has failed before any content; `again`: the same target may be tried once more. */
 void pm_attempt_failed(struct pm_call *c, int status, const char *why, bool again);
+/* The same target once more, after a pause that it asked for. */
+void pm_attempt_later(struct pm_call *c, unsigned seconds);
+void pm_attempt_again(void *call);
 void pm_attempt_end(struct pm_call *c, enum pm_done how);
 void pm_lease_message(struct pm_gateway *g, const struct pm_msg *msg);
 

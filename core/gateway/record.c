@@ -131,6 +131,8 @@ void pm_call_end(struct pm_call *c, int status)
     count_policies(c);
     if (c->input.route)
         tell_policies(c, status, now);
+    if (good && c->target && c->target->kind != PM_TARGET_LOCAL)
+        pm_breaker_success(&c->g->states[c->target->index].breaker);
     if (good && c->has_api && c->target && c->api.conversation)
         pm_sticky_note(c->g, c->api.conversation, c->target->index);
     pm_attempt_end(c, good ? PM_DONE_OK : PM_DONE_ABANDONED);

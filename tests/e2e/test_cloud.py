@@ -196,7 +196,6 @@ def test_one_retry_at_the_same_target(setup, fault):
     assert len(cloud.posts()) == 2
 
 
-@pytest.mark.xfail(reason="breakers and short waits for a target are not there yet", strict=True)
 def test_short_retry_after_is_honoured(setup):
     gw, cloud = setup()
     cloud.fail("status", status=429, retry_after=1, times=1)
@@ -341,7 +340,6 @@ def test_a_key_that_is_not_there(make_gateway, make_cloud):
     assert cloud.requests == []
 
 
-@pytest.mark.xfail(reason="breakers and short waits for a target are not there yet", strict=True)
 def test_breaker_opens_after_repeated_failure(setup):
     gw, cloud = setup(fallback="demo-chat")
     cloud.fail("status", status=500)
