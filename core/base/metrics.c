@@ -46,6 +46,8 @@ static const struct definition {
     {"pointsman_config_error", "gauge", "1 while the newest configuration could not be used", NULL, 0},
     {"pointsman_config_generation", "gauge", "Number of the configuration in use", NULL, 0},
     {"pointsman_http_requests_total", "counter", "Requests by endpoint and status", NULL, 0},
+    {"pointsman_mended_events_total", "counter", "Events of local streams that broke their protocol and were mended",
+     NULL, 0},
     {"pointsman_overhead_seconds", "histogram", "Time spent in the gateway itself", micro_buckets,
      COUNT(micro_buckets)},
     {"pointsman_policy_seconds_total", "counter", "Time spent in policies", NULL, 0},

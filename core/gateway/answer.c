@@ -30,6 +30,8 @@ void pm_answer_reset(struct pm_call *c)
     c->strips_progress = false;
     pm_assembly_free(c->assembly);
     c->assembly = NULL;
+    pm_mend_free(c->mend);
+    c->mend = NULL;
     pm_buf_clear(&c->held);
     pm_sse_reader_release(&c->sse);
     pm_sse_reader_init(&c->sse);
@@ -146,11 +148,13 @@ static void finish_cut(struct pm_call *c, const char *why)
 static void on_event(void *arg, const struct pm_sse_event *event)
 {
     struct pm_call *c = arg;
+    if (c->mend)
+        pm_mend_event(c->mend, event->name, event->data, event->data_len, event->raw, event->raw_len, &c->held);
     if (c->strips_progress && pm_api_event_is_progress(event->data, event->data_len))
         return;
     if (c->assembly)
         pm_assembly_event(c->assembly, event->name, event->data, event->data_len);
-    else
+    else if (!c->mend)
         pm_buf_addn(&c->held, event->raw, event->raw_len);
     if (c->committed && pm_api_event_is_plain(c->api.protocol, event->name, event->data, event->data_len))
         return;

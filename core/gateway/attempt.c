@@ -85,6 +85,8 @@ static void set_body(struct pm_call *c)
     pm_api_body_for_server(&c->api, model, as_stream, c->strips_progress, &c->body);
     if (as_stream)
         c->assembly = pm_assembly_new(c->api.protocol);
+    else if (local && c->api.stream)
+        c->mend = pm_mend_new(c->api.protocol, t->id, c->api.prompt_tokens, c->strips_progress);
 }
 
 static void send_request(struct pm_call *c, const char *socket)

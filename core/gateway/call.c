@@ -48,6 +48,7 @@ static void release(void *arg)
     free(c->fail_type);
     pm_strv_release(&c->headers);
     pm_assembly_free(c->assembly);
+    pm_mend_free(c->mend);
     pm_buf_release(&c->body);
     pm_buf_release(&c->held);
     pm_buf_release(&c->failures);

@@ -12,6 +12,7 @@
 #define PM_GATEWAY_GATEWAY_PRIV_H
 
 #include "core/api/assemble.h"
+#include "core/api/mend.h"
 #include "core/api/stream.h"
 #include "core/base/metrics.h"
 #include "core/channel/channel.h"
@@ -116,6 +117,7 @@ struct pm_call {
     int status; /* of the answer under way */
     bool is_sse, committed, ended;
     bool strips_progress;         /* reports of progress were our wish, not the caller's */
+    struct pm_mend *mend;         /* of a local stream that the caller gets as a stream */
     struct pm_assembly *assembly; /* the caller wants a whole answer, the target streams */
     struct pm_buf held;           /* not yet handed to the client */
     struct pm_sse_reader sse;

@@ -98,6 +98,15 @@ static void count_call(struct pm_call *c, int status, uint64_t now)
     pm_buf_release(&labels);
 }
 
+static void count_mended(const struct pm_call *c)
+{
+    char labels[64];
+    if (!c->mend || !pm_mend_count(c->mend))
+        return;
+    snprintf(labels, sizeof(labels), "protocol=\"%s\"", pm_protocol_name(c->endpoint->protocol));
+    pm_metrics_add(c->g->metrics, "pointsman_mended_events_total", labels, pm_mend_count(c->mend));
+}
+
 static void count_policies(struct pm_call *c)
 {
     char labels[128];
@@ -129,6 +138,7 @@ void pm_call_end(struct pm_call *c, int status)
     log_call(c, status, now);
     count_call(c, status, now);
     count_policies(c);
+    count_mended(c);
     if (c->input.route)
         tell_policies(c, status, now);
     if (good && c->target && c->target->kind != PM_TARGET_LOCAL)

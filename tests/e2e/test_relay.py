@@ -65,7 +65,6 @@ def test_streamed_answer(gw, protocol):
         assert all(event.name == event.json["type"] for event in events)
 
 
-@pytest.mark.xfail(reason="mending of local streams is not there yet")
 def test_responses_events_are_numbered(gw):
     reply = gw.post(PATHS[RESPONSES], ask(RESPONSES, "Hello", stream=True))
     numbers = [event.json.get("sequence_number") for event in reply.events]
