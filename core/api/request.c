@@ -28,6 +28,7 @@ struct walk {
     struct pm_json_value last_result; /* the last tool result that is a message of its own */
     struct pm_error *err;
     int rc, index;
+    bool hashed;     /* what comes after the first user message is not of all turns */
     const char *key; /* the member that is walked */
 };
 
@@ -93,8 +94,11 @@ static void walk_user(struct walk *w, const cJSON *content)
     unsigned results = w->r->tool_results;
     walk_content(w, content, &text);
     if (text.len) {
-        if (!w->r->user_turns)
+        if (!w->hashed) {
+            w->hash = pm_hash(w->system.data, w->system.len, w->hash);
             w->hash = pm_hash(text.data, text.len, w->hash);
+            w->hashed = true;
+        }
         /* A turn of the user, not the harness handing back a tool's result with a remark. */
         w->r->user_turns += w->r->tool_results == results;
         pm_buf_release(&w->user);
@@ -295,7 +299,8 @@ static void take_texts(struct pm_api_request *r, struct walk *w)
         walk_content(w, result, &w->tool);
         cJSON_Delete(result);
     }
-    w->hash = pm_hash(w->system.data, w->system.len, w->hash);
+    if (!w->hashed)
+        w->hash = pm_hash(w->system.data, w->system.len, w->hash);
     r->system_len = w->system.len;
     r->system = pm_buf_take(&w->system);
     r->last_user_len = w->user.len;

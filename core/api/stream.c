@@ -70,7 +70,7 @@ static bool is_filled(const cJSON *item)
 static enum pm_event_kind chat_event(const cJSON *root)
 {
     const cJSON *choice;
-    if (pm_json_get(root, "error"))
+    if (is_filled(pm_json_get(root, "error")))
         return PM_EVENT_ERROR;
     cJSON_ArrayForEach (choice, pm_json_get(root, "choices")) {
         const cJSON *delta = pm_json_get(choice, "delta");
@@ -111,7 +111,7 @@ static enum pm_event_kind responses_event(const char *type)
 
 static enum pm_event_kind native_event(const cJSON *root)
 {
-    if (pm_json_get(root, "error"))
+    if (is_filled(pm_json_get(root, "error")))
         return PM_EVENT_ERROR;
     if (pm_json_true(root, "stop"))
         return PM_EVENT_END;
@@ -145,14 +145,18 @@ enum pm_event_kind pm_api_event(enum pm_protocol p, const char *name, const char
 
 bool pm_api_event_is_plain(enum pm_protocol p, const char *name, const char *data, size_t len)
 {
+    static const char *const telling[] = {"\"usage\"", "\"error\"", "\"stop\":", "\"timings\""};
     size_t n = strlen(name);
     if (p == PM_PROTO_MESSAGES && n)
         return strcmp(name, "content_block_delta") == 0;
     if (p == PM_PROTO_RESPONSES && n)
         return n > 6 && strcmp(name + n - 6, ".delta") == 0;
-    return len && *data == '{' && !has(data, len, "\"usage\"") && !has(data, len, "\"finish_reason\":\"") &&
-           !has(data, len, "\"error\"") && !has(data, len, "\"stop\":") && !has(data, len, "\"timings\"") &&
-           (p == PM_PROTO_CHAT || p == PM_PROTO_COMPLETIONS || p == PM_PROTO_NATIVE);
+    if (!len || *data != '{' || (p != PM_PROTO_CHAT && p != PM_PROTO_COMPLETIONS && p != PM_PROTO_NATIVE))
+        return false;
+    for (size_t i = 0; i < sizeof(telling) / sizeof(*telling); i++)
+        if (has(data, len, telling[i]))
+            return false;
+    return !has(data, len, "\"finish_reason\"") || has(data, len, "\"finish_reason\":null");
 }
 
 char *pm_api_cut_event(enum pm_protocol p, const char *message)

@@ -146,6 +146,9 @@ static int word(struct scan *s, const char *w)
 static int note_member(struct scan *s, const struct pm_json_member *m)
 {
     struct pm_json_spans *spans = s->spans;
+    /* One spelling for each key: what is compared and looked up here is what every other reader will see. */
+    if (memchr(s->text + m->key, '\\', m->key_len))
+        return pm_error_set(s->err, PM_EINVAL, "a key at the top level is spelled with escapes, at byte %zu", m->key);
     for (size_t i = 0; i < spans->n; i++) {
         const struct pm_json_member *o = &spans->members[i];
         if (o->key_len == m->key_len && memcmp(s->text + o->key, s->text + m->key, m->key_len) == 0)

@@ -28,7 +28,8 @@ struct pm_json_spans {
 
 /* Checks that `text` is one JSON value as RFC 8259 has it, in UTF-8, nested at most PM_JSON_DEPTH deep, and
  * notes the members when it is an object (`spans` may be NULL). A key that stands twice at the top is
- * refused, since two readers would read two different values. The error names the offset. */
+ * refused, since two readers would read two different values, and so is one spelled with escapes. The error names the
+ * offset. */
 int pm_json_scan(const char *text, size_t len, struct pm_json_spans *spans, struct pm_error *err) PM_MUST;
 
 /* The member called `key`, or NULL. */

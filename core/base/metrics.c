@@ -229,6 +229,13 @@ static size_t key_length(const char *line, size_t len)
     return 0;
 }
 
+/* name, or name{labels} */
+static bool is_series_key(const char *key)
+{
+    size_t name = strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789_:"), n = strlen(key);
+    return name && (name == n || (key[name] == '{' && key[n - 1] == '}' && n > name + 2));
+}
+
 static void merge_line(struct pm_metrics *m, const char *line, size_t len)
 {
     char key[512], *at;
@@ -237,10 +244,11 @@ static void merge_line(struct pm_metrics *m, const char *line, size_t len)
         return;
     memcpy(key, line, n);
     key[n] = 0;
-    struct series *s = find(m, key);
+    double value = strtod(line + n, &at);
+    struct series *s = at > line + n + 1 && is_series_key(key) ? find(m, key) : NULL;
     if (!s)
         return;
-    s->value += strtod(line + n, &at);
+    s->value += value;
     for (size_t i = 0; s->buckets && i <= s->histogram->n_buckets && at < line + len; i++)
         s->buckets[i] += strtod(at, &at);
 }

@@ -142,10 +142,14 @@ int pm_duration_parse(const char *text, uint64_t *ms)
         double factor;
     } units[] = {{"", 1e3}, {"ms", 1}, {"s", 1e3}, {"m", 6e4}, {"h", 3.6e6}, {"d", 8.64e7}};
     char *end;
+    size_t number = strspn(text, "0123456789.");
     if (!isdigit((unsigned char)*text))
         return PM_EINVAL;
     errno = 0;
     double value = strtod(text, &end);
+    /* strtod() also reads exponents and hexadecimal digits. */
+    if (end != text + number)
+        return PM_EINVAL;
     for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
         if (strcmp(end, units[i].unit) == 0 && !errno && value * units[i].factor < 1e13) {
             *ms = (uint64_t)(value * units[i].factor + 0.5);
@@ -171,7 +175,7 @@ int pm_int_parse(const char *text, long long least, long long most, long long *o
 int pm_real_parse(const char *text, double least, double most, double *out)
 {
     char *end;
-    if (!isdigit((unsigned char)*text) && *text != '-' && *text != '.')
+    if (text[strspn(text, "0123456789.eE+-")] || (!isdigit((unsigned char)*text) && *text != '-' && *text != '.'))
         return PM_EINVAL;
     errno = 0;
     double value = strtod(text, &end);

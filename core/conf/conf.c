@@ -7,8 +7,18 @@
 #include "core/conf/routes.h"
 #include "core/conf/targets.h"
 
-static void read_routes(struct pm_conf *conf, const struct pm_bundle *bundle, struct pm_diags *diags)
+static bool has_gateway_section(const struct pm_conf *conf, size_t first, size_t end)
 {
+    for (size_t i = first; i < end; i++)
+        if (strcmp(conf->routes_ini.sections[i].name, "gateway") == 0)
+            return true;
+    return false;
+}
+
+/* False when [gateway] has a fault: that is of all routes. */
+static bool read_routes(struct pm_conf *conf, const struct pm_bundle *bundle, struct pm_diags *diags)
+{
+    bool usable = true;
     size_t *ends = pm_calloc(bundle->n_routes, sizeof(*ends));
     bool *good = pm_calloc(bundle->n_routes, sizeof(*good));
     /* All files are read before the first is used: sections move while the array grows. */
@@ -18,21 +28,15 @@ static void read_routes(struct pm_conf *conf, const struct pm_bundle *bundle, st
         ends[i] = conf->routes_ini.n;
         good[i] = diags->errors.n == faults;
     }
-    for (size_t i = 0; i < bundle->n_routes; i++)
+    for (size_t i = 0; i < bundle->n_routes; i++) {
+        size_t first = i ? ends[i - 1] : 0;
         if (good[i])
-            pm_conf_read_route(conf, bundle->routes[i].path, i ? ends[i - 1] : 0, ends[i], diags);
+            good[i] = pm_conf_read_route(conf, bundle->routes[i].path, first, ends[i], diags);
+        usable &= good[i] || !has_gateway_section(conf, first, ends[i]);
+    }
     free(ends);
     free(good);
-}
-
-static void check_route_ids(const struct pm_conf *conf, struct pm_diags *diags)
-{
-    for (size_t i = 0; i < conf->n_routes; i++)
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(conf->routes[i].id, conf->routes[j].id) == 0)
-                pm_diag(&diags->errors, conf->routes[i].file, conf->routes[i].line,
-                        "the route %s exists already (%s): rename this file", conf->routes[i].id,
-                        conf->routes[j].file);
+    return usable;
 }
 
 struct pm_conf *pm_conf_parse(const struct pm_bundle *bundle, struct pm_diags *diags)
@@ -46,8 +50,7 @@ struct pm_conf *pm_conf_parse(const struct pm_bundle *bundle, struct pm_diags *d
     pm_ini_parse(&conf->models_ini, bundle->models.path, bundle->models.text, diags);
     pm_conf_read_targets(conf, bundle->models.path, diags);
     bool usable = diags->errors.n == 0;
-    read_routes(conf, bundle, diags);
-    check_route_ids(conf, diags);
+    usable &= read_routes(conf, bundle, diags);
     if (!usable) {
         pm_conf_free(conf);
         return NULL;

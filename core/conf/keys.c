@@ -36,6 +36,8 @@ static int parse_mib(const char *v, struct pm_mib *out)
 static bool is_one_of(const char *words, const char *v)
 {
     size_t n = strlen(v);
+    if (strchr(v, ' '))
+        return false;
     for (const char *p = words; n && (p = strstr(p, v)); p += n)
         if ((p == words || p[-1] == ' ') && (p[n] == 0 || p[n] == ' '))
             return true;

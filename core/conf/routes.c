@@ -179,6 +179,10 @@ bool pm_conf_read_route(struct pm_conf *conf, const char *path, size_t first, si
     if (!route && !gateway)
         pm_diag(&diags->errors, path, 1, "no [route] section in this file");
     raw_route_release(&raw);
+    for (size_t i = 0; route && i < conf->n_routes; i++)
+        if (strcmp(conf->routes[i].id, raw.route.id) == 0)
+            pm_diag(&diags->errors, route->file, route->line, "the route %s exists already (%s): rename this file",
+                    raw.route.id, conf->routes[i].file);
     if (diags->errors.n > faults || !route) {
         pm_route_release(&raw.route);
         return diags->errors.n == faults;

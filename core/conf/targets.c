@@ -110,7 +110,16 @@ static void set_caps(struct pm_target *t, const char *file, const struct pm_ini_
 
 static void set_env(struct pm_target *t, const struct pm_ini_entry *e)
 {
-    char *pair = pm_asprintf("%s=%s", e->key + strlen("ENV."), e->value);
+    const char *name = e->key + strlen("ENV.");
+    size_t n = strlen(name);
+    char *pair = pm_asprintf("%s=%s", name, e->value);
+    for (size_t i = 0; i < t->env.n; i++) {
+        if (strncmp(t->env.items[i], name, n) == 0 && t->env.items[i][n] == '=') {
+            free(t->env.items[i]);
+            t->env.items[i] = pair;
+            return;
+        }
+    }
     pm_strv_add(&t->env, pair, strlen(pair));
     free(pair);
 }
@@ -252,8 +261,12 @@ static void add_target(struct pm_conf *conf, const struct pm_ini_section *s, con
                             .queue = 64,
                             .bench = strncmp(s->name, "bench-", 6) == 0};
     set_kind(t, s, diags);
-    if (defaults)
-        apply_section(t, defaults, false, diags);
+    if (defaults) {
+        /* Its faults have been told once, by check_defaults. */
+        struct pm_diags told = {0};
+        apply_section(t, defaults, false, &told);
+        pm_diags_release(&told);
+    }
     apply_section(t, s, true, diags);
     if (t->kind == PM_TARGET_LOCAL)
         check_local(t, conf_dir, diags);
@@ -278,9 +291,9 @@ static void check_defaults(const struct pm_ini_section *s, struct pm_diags *diag
     for (size_t i = 0; i < s->n; i++) {
         const struct pm_ini_entry *e = &s->entries[i];
         unsigned scope;
-        struct pm_strv ignored = {0};
-        bool known = pm_key_set(target_keys, COUNT(target_keys), &scratch, s->file, e, &scope, &ignored);
-        pm_strv_release(&ignored);
+        bool known = pm_key_set(target_keys, COUNT(target_keys), &scratch, s->file, e, &scope, &diags->errors);
+        if (strcmp(e->key, "CAPS") == 0)
+            set_caps(&scratch, s->file, e, diags);
         if (strcmp(e->key, "CLOUD") == 0)
             pm_diag(&diags->errors, s->file, e->line, "CLOUD cannot stand in [*]: give each cloud model its own");
         else if (!known && strcmp(e->key, "CAPS") != 0 && strncmp(e->key, "ENV.", 4) != 0)

@@ -27,28 +27,30 @@ static size_t line_length(const char *s, size_t len, size_t *text)
     return s[i] == '\r' && s[i + 1] == '\n' ? i + 2 : i + 1;
 }
 
-static void field(const char *line, size_t len, const char *name, struct pm_buf *out, bool join)
+static bool field(const char *line, size_t len, const char *name, struct pm_buf *out, bool join)
 {
     size_t n = strlen(name);
     if (len < n || memcmp(line, name, n) != 0 || (len > n && line[n] != ':'))
-        return;
+        return false;
     const char *value = line + n + (len > n);
     size_t value_len = len - n - (len > n);
     if (value_len && *value == ' ') {
         value++;
         value_len--;
     }
-    if (!join)
-        pm_buf_clear(out);
-    else if (out->cap)
+    if (join)
         pm_buf_addn(out, "\n", 1);
+    else
+        pm_buf_clear(out);
     pm_buf_addn(out, value, value_len);
+    return true;
 }
 
 static void deliver(const char *raw, size_t raw_len, void (*fn)(void *arg, const struct pm_sse_event *event),
                     void *arg)
 {
     struct pm_buf name, data;
+    bool has_data = false;
     pm_buf_init(&name, 256);
     pm_buf_init(&data, PM_SSE_EVENT_MAX);
     for (size_t at = 0, n, text; at < raw_len; at += n) {
@@ -56,7 +58,7 @@ static void deliver(const char *raw, size_t raw_len, void (*fn)(void *arg, const
         if (!n)
             n = raw_len - at;
         field(raw + at, text, "event", &name, false);
-        field(raw + at, text, "data", &data, true);
+        has_data |= field(raw + at, text, "data", &data, has_data);
     }
     struct pm_sse_event event = {
         .raw = raw, .raw_len = raw_len, .name = name.data, .data = data.data, .data_len = data.len};

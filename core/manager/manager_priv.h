@@ -42,7 +42,7 @@ struct pm_profile {
     uint64_t wanted_since_ms;
     uint64_t load_start_us, ready_since_ms, last_used_ms, retry_at_ms, drain_start_ms;
     uint64_t suspect_until_ms; /* a worker could not reach it: no slot is given until it is known whether it lives */
-    double load_ms;                /* of the last load, 0 not known */
+    double load_ms;            /* of the last load, 0 not known */
     double prompt_tps, output_tps; /* measured, 0 not known */
     unsigned loads, failures;      /* failures in a row */
     char reason[512];              /* of the last failure or state */

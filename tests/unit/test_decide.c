@@ -390,7 +390,7 @@ static void the_trace_is_json_with_every_target_in_it(void **state)
     cJSON *json = pm_decision_json(&s->d);
     char *text = pm_json_text(json);
     for (size_t i = 0; i < TARGETS; i++) {
-        char quoted[8];
+        char quoted[16];
         snprintf(quoted, sizeof(quoted), "\"%s\"", ids[i]);
         expect(strstr(text, quoted), "%s is not in %s\n", quoted, text);
     }
