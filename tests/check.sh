@@ -33,6 +33,7 @@ done
 }
 
 "$root/tools/lint.sh" "$root"
+[ ! -x "$build/tests/fuzz/replay_json" ] || "$root/tests/fuzz/replay.sh" "$build"
 cd "$root"
 parts=()
 for part in tests/lint tests/abi tests/http tests/e2e; do

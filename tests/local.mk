@@ -1,4 +1,4 @@
-# Tests. `make check` runs the units here, then tests/check.sh: the rules of the house, HTTP cases, end to end.
+# Tests. `make check` runs the units, then tests/check.sh: the rules of the house, HTTP cases, end to end.
 EXTRA_DIST = tests
 check_PROGRAMS =
 noinst_PROGRAMS = tests/bench/mock tests/bench/load
@@ -9,7 +9,11 @@ tests_bench_load_SOURCES = tests/bench/load.c
 tests_bench_load_LDADD = $(LIBEVENT_LIBS)
 
 .PHONY: bench agents random
+include $(top_srcdir)/tests/unit/local.mk
+include $(top_srcdir)/tests/fuzz/local.mk
+
 check-local: all
+	$(top_srcdir)/tests/units.sh $(UNIT_TESTS)
 	POINTSMAN_BUILD=$(abs_builddir) $(top_srcdir)/tests/check.sh
 
 # Too long for check: run before a change of what they measure is called done.

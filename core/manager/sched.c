@@ -47,7 +47,7 @@ static bool fits_beside_pinned(const struct sched *s, size_t want)
 {
     bool *gone = pm_calloc(s->n, sizeof(*gone));
     for (size_t i = 0; i < s->n; i++)
-        gone[i] = !s->p[i].pinned;
+        gone[i] = !s->p[i].pinned || s->p[i].state == PM_SCHED_DRAINING;
     bool ok = fits(s, want, gone);
     free(gone);
     return ok;
@@ -61,9 +61,11 @@ static bool is_idle(const struct pm_sched_profile *p)
 /* May `victim` be sent away for `want` now? */
 static bool may_go(struct sched *s, const struct pm_sched_profile *victim, const struct pm_sched_profile *want)
 {
-    if (victim->pinned || victim->state == PM_SCHED_OFF || victim->state == PM_SCHED_MOVING)
+    if (victim->state == PM_SCHED_DRAINING)
+        return true;
+    if (victim->pinned || victim->state != PM_SCHED_READY)
         return false;
-    if (is_idle(victim) || victim->state == PM_SCHED_DRAINING)
+    if (is_idle(victim))
         return true;
     uint64_t stays_until = victim->ready_since_ms + victim->residency_ms;
     if (s->now < stays_until) {
@@ -75,9 +77,12 @@ static bool may_go(struct sched *s, const struct pm_sched_profile *victim, const
     return !victim->waiting || victim->oldest_ms > want->oldest_ms;
 }
 
-/* The better victim: idle before busy, then the one whose last use is longest ago. */
+/* The better victim: what is going anyway, idle before busy, then the one whose last use is longest ago. */
 static bool is_better(const struct pm_sched_profile *a, const struct pm_sched_profile *b)
 {
+    bool a_goes = a->state == PM_SCHED_DRAINING, b_goes = b->state == PM_SCHED_DRAINING;
+    if (a_goes != b_goes)
+        return a_goes;
     if (is_idle(a) != is_idle(b))
         return is_idle(a);
     return a->last_used_ms < b->last_used_ms;

@@ -10,14 +10,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(condition, ...)                                  \
-    do {                                                       \
-        if (!(condition)) {                                    \
-            fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);    \
-            fprintf(stderr, __VA_ARGS__);                      \
-            fprintf(stderr, " (broken: %s)\n", #condition);    \
-            abort();                                           \
-        }                                                      \
+#define CHECK(condition, ...)                                                                                         \
+    do {                                                                                                              \
+        if (!(condition)) {                                                                                           \
+            fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);                                                           \
+            fprintf(stderr, __VA_ARGS__);                                                                             \
+            fprintf(stderr, " (broken: %s)\n", #condition);                                                           \
+            abort();                                                                                                  \
+        }                                                                                                             \
     } while (0)
 
 /* A copy that ends where its block ends, so that a read beyond it is seen; with `zero` a NUL follows. */

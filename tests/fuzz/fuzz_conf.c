@@ -43,11 +43,13 @@ static void check_route(const struct pm_conf *conf, const struct pm_route *r)
 static void parse(char *models, char *route)
 {
     struct pm_bundle_text routes[] = {{(char[]){"routes.d/20-auto.conf"}, route}};
-    struct pm_bundle bundle = {.models = {(char[]){"models.conf"}, models}, .routes = routes, .n_routes = route != NULL};
+    struct pm_bundle bundle = {
+        .models = {(char[]){"models.conf"}, models}, .routes = routes, .n_routes = route != NULL};
     struct pm_diags diags = {0};
     struct pm_conf *conf = pm_conf_parse(&bundle, &diags);
     CHECK(conf || diags.errors.n, "unusable without a word");
-    CHECK(conf || models != good_models || strstr(route, "gateway"), "a route's fault takes the models down: %s", diags.errors.items[0]);
+    CHECK(conf || models != good_models || strstr(route, "gateway"), "a route's fault takes the models down: %s",
+          diags.errors.items[0]);
     check_diags(&diags.errors);
     check_diags(&diags.warnings);
     check_diags(&diags.notes);

@@ -52,7 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(r.rc == whole.rc, "%d in one piece, %d in pieces of up to %zu", whole.rc, r.rc, pieces[i]);
         if (r.rc >= 0) {
             CHECK(r.used == whole.used, "the body ends at %zu, in pieces at %zu", whole.used, r.used);
-            CHECK(r.body.len == whole.body.len && memcmp(r.body.data, whole.body.data, r.body.len) == 0, "another body");
+            CHECK(r.body.len == whole.body.len && memcmp(r.body.data, whole.body.data, r.body.len) == 0,
+                  "another body");
         }
         pm_buf_release(&r.body);
     }

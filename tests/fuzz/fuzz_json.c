@@ -7,7 +7,8 @@
 static int names_a_surrogate(const char *text, size_t len)
 {
     for (size_t i = 0; i + 3 < len; i++)
-        if (text[i] == '\\' && text[i + 1] == 'u' && (text[i + 2] | 0x20) == 'd' && strchr("89abcdefABCDEF", text[i + 3]))
+        if (text[i] == '\\' && text[i + 1] == 'u' && (text[i + 2] | 0x20) == 'd' &&
+            strchr("89abcdefABCDEF", text[i + 3]))
             return 1;
     return 0;
 }
@@ -55,7 +56,8 @@ static void check_accepted(const char *text, size_t len, const struct pm_json_sp
     }
     if (cJSON_IsObject(root)) {
         const cJSON *item = root->child;
-        CHECK(cJSON_GetArraySize(root) == (int)spans->n, "%zu members, cJSON sees %d", spans->n, cJSON_GetArraySize(root));
+        CHECK(cJSON_GetArraySize(root) == (int)spans->n, "%zu members, cJSON sees %d", spans->n,
+              cJSON_GetArraySize(root));
         for (size_t i = 0; i < spans->n; i++, item = item->next)
             check_member(text, &spans->members[i], item);
     } else {
@@ -78,7 +80,8 @@ static void check_quote(const char *text, size_t len)
     if (pm_utf8_bad(text, len) < 0 && !memchr(text, 0, len)) {
         cJSON *item = cJSON_ParseWithLength(out.data, out.len);
         CHECK(cJSON_IsString(item), "a quoted text is no string");
-        CHECK(strlen(item->valuestring) == len && memcmp(item->valuestring, text, len) == 0, "quoted, the text changes");
+        CHECK(strlen(item->valuestring) == len && memcmp(item->valuestring, text, len) == 0,
+              "quoted, the text changes");
         cJSON_Delete(item);
     }
     pm_buf_release(&out);

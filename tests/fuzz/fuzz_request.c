@@ -14,7 +14,8 @@ static void check_sent(const struct pm_api_request *r, bool as_stream, bool prog
     pm_buf_init(&out, PM_BUF_OWN_LIMIT);
     pm_api_body_for_server(r, model, as_stream, progress, &out);
     struct pm_error err = {0};
-    CHECK(pm_json_scan(out.data, out.len, NULL, &err) == PM_OK, "the body to send is refused: %s\n%s", err.msg, out.data);
+    CHECK(pm_json_scan(out.data, out.len, NULL, &err) == PM_OK, "the body to send is refused: %s\n%s", err.msg,
+          out.data);
     cJSON *root = cJSON_ParseWithLength(out.data, out.len), *item;
     int models = 0, streams = 0;
     cJSON_ArrayForEach (item, root) {

@@ -21,7 +21,8 @@ static unsigned long inputs, runs;
 static void name_input(int sig)
 {
     char text[PATH_BYTES + 64];
-    int n = snprintf(text, sizeof(text), "replay: signal %d at the first %zu bytes of %s\n", sig, current_size, current);
+    int n =
+        snprintf(text, sizeof(text), "replay: signal %d at the first %zu bytes of %s\n", sig, current_size, current);
     if (n > 0 && write(STDERR_FILENO, text, (size_t)n) < 0)
         _exit(1);
     signal(sig, SIG_DFL);

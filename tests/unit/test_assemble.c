@@ -171,19 +171,22 @@ static void tool_calls_are_put_together_by_their_index(void **state)
 {
 #define CALL(x) CHUNK "\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[" x "]}}]}"
     static const char *const events[] = {
-        CALL("{\"index\":0,\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\"}}"),
+        CALL(
+            "{\"index\":0,\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\"}}"),
         CALL("{\"index\":1,\"id\":\"b\",\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"\"}}"),
-        CALL("{\"index\":0,\"function\":{\"arguments\":\"\\\":1}\"}},{\"index\":1,\"function\":{\"arguments\":\"{}\"}}"),
+        CALL("{\"index\":0,\"function\":{\"arguments\":\"\\\":1}\"}},{\"index\":1,\"function\":{\"arguments\":\"{}\"}"
+             "}"),
         CALL("{\"index\":100000,\"id\":\"z\"},{\"index\":-1,\"id\":\"z\"}"),
         CHUNK "\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}",
     };
     (void)state;
-    expect_assembled(PM_PROTO_CHAT, events, COUNT(events), 5,
-                     "{\"id\":\"i\",\"object\":\"chat.completion\",\"created\":5,\"model\":\"m\",\"choices\":[{"
-                     "\"finish_reason\":\"tool_calls\",\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null,"
-                     "\"tool_calls\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
-                     "\"{\\\"x\\\":1}\"},\"id\":\"a\"},{\"type\":\"function\",\"function\":{\"name\":\"g\","
-                     "\"arguments\":\"{}\"},\"id\":\"b\"}]}}]}");
+    expect_assembled(
+        PM_PROTO_CHAT, events, COUNT(events), 5,
+        "{\"id\":\"i\",\"object\":\"chat.completion\",\"created\":5,\"model\":\"m\",\"choices\":[{"
+        "\"finish_reason\":\"tool_calls\",\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null,"
+        "\"tool_calls\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
+        "\"{\\\"x\\\":1}\"},\"id\":\"a\"},{\"type\":\"function\",\"function\":{\"name\":\"g\","
+        "\"arguments\":\"{}\"},\"id\":\"b\"}]}}]}");
 }
 
 static void a_messages_answer_is_put_together(void **state)
@@ -191,7 +194,8 @@ static void a_messages_answer_is_put_together(void **state)
 #define DELTA(i, x) "{\"type\":\"content_block_delta\",\"index\":" i ",\"delta\":{" x "}}"
 #define START(i, x) "{\"type\":\"content_block_start\",\"index\":" i ",\"content_block\":{" x "}}"
     static const char *const events[] = {
-        "{\"type\":\"message_start\",\"message\":{\"id\":\"i\",\"type\":\"message\",\"content\":[],\"stop_reason\":null,"
+        "{\"type\":\"message_start\",\"message\":{\"id\":\"i\",\"type\":\"message\",\"content\":[],\"stop_reason\":"
+        "null,"
         "\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}",
         START("0", "\"type\":\"thinking\",\"thinking\":\"\""),
         DELTA("0", "\"type\":\"thinking_delta\",\"thinking\":\"hm\""),
@@ -207,11 +211,12 @@ static void a_messages_answer_is_put_together(void **state)
         "{\"type\":\"message_stop\"}",
     };
     (void)state;
-    expect_assembled(PM_PROTO_MESSAGES, events, COUNT(events), COUNT(events),
-                     "{\"id\":\"i\",\"type\":\"message\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\","
-                     "\"signature\":\"sig\"},{\"type\":\"text\",\"text\":\"Hello\"},{\"type\":\"tool_use\",\"id\":\"t\","
-                     "\"name\":\"f\",\"input\":{\"x\":1}}],\"stop_reason\":\"tool_use\",\"usage\":{\"input_tokens\":9,"
-                     "\"output_tokens\":12}}");
+    expect_assembled(
+        PM_PROTO_MESSAGES, events, COUNT(events), COUNT(events),
+        "{\"id\":\"i\",\"type\":\"message\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\","
+        "\"signature\":\"sig\"},{\"type\":\"text\",\"text\":\"Hello\"},{\"type\":\"tool_use\",\"id\":\"t\","
+        "\"name\":\"f\",\"input\":{\"x\":1}}],\"stop_reason\":\"tool_use\",\"usage\":{\"input_tokens\":9,"
+        "\"output_tokens\":12}}");
 }
 
 static void a_response_and_a_completion_are_put_together(void **state)

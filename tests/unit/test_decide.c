@@ -34,8 +34,8 @@ static struct scene *scene(void)
     s->route = (struct pm_route){
         .id = route_id, .weight_waiting = 0.35, .weight_leaving = 0.35, .weight_price = 2, .fallback = -1};
     s->request.prompt_tokens = 1000;
-    s->in = (struct pm_route_input){
-        .route = &s->route, .request = &s->request, .targets = s->views, .n_targets = TARGETS};
+    s->in =
+        (struct pm_route_input){.route = &s->route, .request = &s->request, .targets = s->views, .n_targets = TARGETS};
     return s;
 }
 
@@ -356,12 +356,8 @@ static void the_price_counts_prompt_and_answer_and_is_bounded(void **state)
         long long prompt, most;
         double price;
     } rows[] = {
-        {10, 0, 100000, 0, 1},
-        {10, 0, 10000, 0, 0.2},
-        {0, 100, 10000, 100, 0.02},
-        {0, 100, 10000, 500, 0.1},
-        {0, 0, 10000, 0, 0},
-        {1e6, 1e6, 1000000, 0, 1},
+        {10, 0, 100000, 0, 1},     {10, 0, 10000, 0, 0.2}, {0, 100, 10000, 100, 0.02},
+        {0, 100, 10000, 500, 0.1}, {0, 0, 10000, 0, 0},    {1e6, 1e6, 1000000, 0, 1},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {

@@ -62,8 +62,7 @@ static void counters_add_up_by_labels(void **state)
 
 static void gauges_are_set(void **state)
 {
-    static const char *const lines[] = {"# TYPE pointsman_config_generation gauge",
-                                        "pointsman_config_generation 3"};
+    static const char *const lines[] = {"# TYPE pointsman_config_generation gauge", "pointsman_config_generation 3"};
     struct pm_metrics *m = pm_metrics_new();
     (void)state;
     pm_metrics_set(m, "pointsman_config_generation", "", 7);
@@ -102,8 +101,7 @@ static void histogram_buckets_are_cumulative_and_end_in_the_count(void **state)
 static void a_histogram_without_labels_has_the_bound_only(void **state)
 {
     static const char *const lines[] = {"pointsman_overhead_seconds_bucket{le=\"+Inf\"} 1",
-                                        "pointsman_overhead_seconds_sum 0",
-                                        "pointsman_overhead_seconds_count 1"};
+                                        "pointsman_overhead_seconds_sum 0", "pointsman_overhead_seconds_count 1"};
     struct pm_metrics *m = pm_metrics_new();
     (void)state;
     pm_metrics_observe(m, overhead, "", 0);
@@ -145,8 +143,8 @@ static void each_metric_has_one_header_and_its_series_together(void **state)
             continue;
         expect(strncmp(line, name, strlen(name)) == 0, "%s stands under %s\n", line, name);
         const char *rest = line + strlen(name);
-        expect(strchr("{ _", *rest) && (*rest != '_' || strcmp(name, overhead) == 0),
-               "%s stands under %s\n", line, name);
+        expect(strchr("{ _", *rest) && (*rest != '_' || strcmp(name, overhead) == 0), "%s stands under %s\n", line,
+               name);
     }
     free(text);
     pm_metrics_free(m);
@@ -220,8 +218,9 @@ static void increments_of_two_workers_add_up(void **state)
 static void malformed_lines_are_passed_over(void **state)
 {
     static const char *const rows[] = {
-        "", "\n\n", "noblank", "name notanumber", "name ", " 1", "{a=\"b\"} 1",
-        "name{a=\"b\" 1", "name{ 1", "pointsman_overhead_seconds{ 1", "name} 1",
+        "",        "\n\n",        "noblank",        "name notanumber", "name ",
+        " 1",      "{a=\"b\"} 1", "name{a=\"b\" 1", "name{ 1",         "pointsman_overhead_seconds{ 1",
+        "name} 1",
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {

@@ -6,7 +6,7 @@
 #include "core/http/parse.h"
 
 #define TEXT(s) s, sizeof(s) - 1
-#define HOST "Host: h\r\n"
+#define HOST    "Host: h\r\n"
 
 /* The status of the head, in memory of just its size, so that a sanitizer sees every byte read beyond it. */
 static int parse(const char *text, size_t len, struct pm_http_head *head, char **memory)

@@ -23,8 +23,8 @@ static void expect_facts(enum pm_protocol p, const char *body, const char *facts
     struct pm_buf b;
     pm_buf_init(&b, PM_BUF_OWN_LIMIT);
     pm_buf_addf(&b, "model=%s system=%s user=%s result=%s msgs=%u turns=%u tools=%u results=%u images=%u audio=%u",
-                r.model, r.system, r.last_user, r.last_tool_result, r.messages, r.user_turns, r.tools,
-                r.tool_results, r.images, r.audio);
+                r.model, r.system, r.last_user, r.last_tool_result, r.messages, r.user_turns, r.tools, r.tool_results,
+                r.images, r.audio);
     pm_buf_addf(&b, " max=%lld%s%s", r.max_tokens, r.stream ? " stream" : "", r.json_schema ? " schema" : "");
     expect(strcmp(b.data, facts) == 0, "%s\n  gives %s\n  instead of %s\n", body, b.data, facts);
     assert_int_equal(strlen(r.system), r.system_len);
@@ -89,15 +89,16 @@ static void responses_requests_are_read(void **state)
     expect_facts(PM_PROTO_RESPONSES,
                  "{\"model\":\"r\",\"input\":\"hello\",\"instructions\":\"be kind\",\"max_output_tokens\":3}",
                  "model=r system=be kind user=hello result= msgs=0 turns=1 tools=0 results=0 images=0 audio=0 max=3");
-    expect_facts(PM_PROTO_RESPONSES,
-                 "{\"input\":[{\"type\":\"message\",\"role\":\"developer\",\"content\":[{\"type\":\"input_text\","
-                 "\"text\":\"d\"}]},{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"u\"},{\"type\":"
-                 "\"input_image\",\"image_url\":\"data:x\"}]},{\"type\":\"reasoning\",\"summary\":[]},{\"type\":"
-                 "\"function_call\",\"call_id\":\"1\",\"name\":\"f\",\"arguments\":\"{}\"},{\"type\":"
-                 "\"function_call_output\",\"call_id\":\"1\",\"output\":\"done\"}],\"tools\":[{},{},{}],\"text\":{"
-                 "\"format\":{\"type\":\"json_schema\"}},\"stream\":true}",
-                 "model= system=d user=u result=done msgs=5 turns=1 tools=3 results=1 images=1 audio=0 max=0 stream"
-                 " schema");
+    expect_facts(
+        PM_PROTO_RESPONSES,
+        "{\"input\":[{\"type\":\"message\",\"role\":\"developer\",\"content\":[{\"type\":\"input_text\","
+        "\"text\":\"d\"}]},{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"u\"},{\"type\":"
+        "\"input_image\",\"image_url\":\"data:x\"}]},{\"type\":\"reasoning\",\"summary\":[]},{\"type\":"
+        "\"function_call\",\"call_id\":\"1\",\"name\":\"f\",\"arguments\":\"{}\"},{\"type\":"
+        "\"function_call_output\",\"call_id\":\"1\",\"output\":\"done\"}],\"tools\":[{},{},{}],\"text\":{"
+        "\"format\":{\"type\":\"json_schema\"}},\"stream\":true}",
+        "model= system=d user=u result=done msgs=5 turns=1 tools=3 results=1 images=1 audio=0 max=0 stream"
+        " schema");
 }
 
 static void completions_embeddings_and_native_requests_are_read(void **state)
@@ -187,7 +188,7 @@ static uint64_t conversation(enum pm_protocol p, const char *body)
     return key;
 }
 
-#define SYS "{\"role\":\"system\",\"content\":\"s\"},"
+#define SYS  "{\"role\":\"system\",\"content\":\"s\"},"
 #define MORE ",{\"role\":\"assistant\",\"content\":\"yes\"},{\"role\":\"user\",\"content\":\"more\"}"
 
 static void all_turns_of_a_conversation_have_one_key(void **state)
@@ -240,7 +241,8 @@ static void an_image_is_not_counted_as_text(void **state)
     struct pm_buf body;
     (void)state;
     pm_buf_init(&body, PM_BUF_OWN_LIMIT);
-    pm_buf_add(&body, "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"");
+    pm_buf_add(&body,
+               "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"");
     for (int i = 0; i < 10000; i++)
         pm_buf_add(&body, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     pm_buf_add(&body, "\"}}]}]}");

@@ -82,8 +82,11 @@ static void a_route_is_called_as_its_file_and_answers_to_that_name(void **state)
 {
     static const struct {
         const char *path, *id;
-    } rows[] = {{"/r/20-auto.conf", "auto"}, {"/r/auto.conf", "auto"}, {"/r/007-b-c.conf", "b-c"},
-                {"/r/4o.conf", "4o"},        {"/r/x-1.conf", "x-1"}};
+    } rows[] = {{"/r/20-auto.conf", "auto"},
+                {"/r/auto.conf", "auto"},
+                {"/r/007-b-c.conf", "b-c"},
+                {"/r/4o.conf", "4o"},
+                {"/r/x-1.conf", "x-1"}};
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct read r = {0};

@@ -349,11 +349,11 @@ static void the_traces_are_lively(void **state)
     assert_true(loads > TRACES && drains > TRACES && served > 5 * TRACES && denied > TRACES / 10);
 }
 
-#define KEPT(name, which)           \
-    static void name(void **state)  \
-    {                               \
-        (void)state;                \
-        expect_kept(which);         \
+#define KEPT(name, which)                                                                                             \
+    static void name(void **state)                                                                                    \
+    {                                                                                                                 \
+        (void)state;                                                                                                  \
+        expect_kept(which);                                                                                           \
     }
 
 KEPT(capacity_is_never_exceeded, CAPACITY)

@@ -33,8 +33,10 @@ static void chat_events_are_told_apart(void **state)
     static const struct row rows[] = {
         {PM_PROTO_CHAT, "", "", LIFE},
         {PM_PROTO_CHAT, "", "[DONE]", END},
-        {PM_PROTO_CHAT, "", CHOICE("\"delta\":{\"role\":\"assistant\",\"content\":null},\"finish_reason\":null"), LIFE},
-        {PM_PROTO_CHAT, "", CHOICE("\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null"), LIFE},
+        {PM_PROTO_CHAT, "", CHOICE("\"delta\":{\"role\":\"assistant\",\"content\":null},\"finish_reason\":null"),
+         LIFE},
+        {PM_PROTO_CHAT, "", CHOICE("\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null"),
+         LIFE},
         {PM_PROTO_CHAT, "", CHOICE("\"delta\":{\"content\":\"a\"},\"finish_reason\":null"), CONTENT},
         {PM_PROTO_CHAT, "", CHOICE("\"delta\":{\"content\":\" \"}"), CONTENT},
         {PM_PROTO_CHAT, "", CHOICE("\"delta\":{\"reasoning_content\":\"hm\"}"), CONTENT},
@@ -155,8 +157,8 @@ static void usage_is_read_in_every_dialect(void **state)
         {"{\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":3,\"prompt_tokens_details\":{\"cached_tokens\":4}}}",
          10, 4, 3, -1},
         {"{\"usage\":{\"input_tokens\":5,\"output_tokens\":6,\"cache_read_input_tokens\":7}}", 5, 7, 6, -1},
-        {"{\"usage\":{\"input_tokens\":5,\"input_tokens_details\":{\"cached_tokens\":2},\"output_tokens\":0}}", 5, 2, 0,
-         -1},
+        {"{\"usage\":{\"input_tokens\":5,\"input_tokens_details\":{\"cached_tokens\":2},\"output_tokens\":0}}", 5, 2,
+         0, -1},
         {"{\"timings\":{\"prompt_n\":8,\"cache_n\":90,\"predicted_n\":2,\"prompt_ms\":1.5,\"predicted_ms\":2.5}}", -1,
          90, 2, 8},
         {"{\"usage\":null}", -1, -1, -1, -1},
@@ -179,7 +181,8 @@ static void usage_is_gathered_over_the_events_of_a_stream(void **state)
     static const struct row rows[] = {
         {PM_PROTO_MESSAGES, "message_start",
          "{\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":9,\"cache_read_input_tokens\":4,"
-         "\"output_tokens\":1}}}", 0},
+         "\"output_tokens\":1}}}",
+         0},
         {PM_PROTO_MESSAGES, "message_delta", "{\"type\":\"message_delta\",\"usage\":{\"output_tokens\":12}}", 0},
         {PM_PROTO_MESSAGES, "message_stop", "{\"type\":\"message_stop\"}", 0},
     };
@@ -235,12 +238,15 @@ static void a_prompt_that_is_too_long_is_seen_in_every_dialect(void **state)
         bool overflow;
     } rows[] = {
         {"{\"error\":{\"code\":400,\"message\":\"the request exceeds the available context size. try increasing the "
-         "context size or enable context shift\",\"type\":\"exceed_context_size_error\",\"n_ctx\":512}}", true},
+         "context size or enable context shift\",\"type\":\"exceed_context_size_error\",\"n_ctx\":512}}",
+         true},
         {"{\"error\":{\"message\":\"This model's maximum context length is 8192 tokens. However, ...\",\"code\":"
-         "\"context_length_exceeded\"}}", true},
+         "\"context_length_exceeded\"}}",
+         true},
         {"{\"error\":{\"code\":\"context_length_exceeded\"}}", true},
         {"{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"prompt is too long: 210000 "
-         "tokens > 200000 maximum\"}}", true},
+         "tokens > 200000 maximum\"}}",
+         true},
         {"{\"error\":{\"message\":\"messages is missing\"}}", false},
         {"{\"error\":{\"message\":\"rate limit\",\"code\":\"rate_limit_exceeded\"}}", false},
         {"", false},

@@ -72,11 +72,10 @@ static void durations_have_units_and_nothing_behind_them(void **state)
         const char *text;
         long long ms; /* -1: refused */
     } rows[] = {
-        {"0", 0},        {"2", 2000},     {"500ms", 500},  {"2s", 2000},   {"30m", 1800000},
-        {"1h", 3600000}, {"1.5s", 1500},  {"0.5ms", 1},    {"", -1},       {"s", -1},
-        {"-1s", -1},     {"+1s", -1},     {" 1s", -1},     {"1s ", -1},    {"1 s", -1},
-        {"1S", -1},      {"1min", -1},    {"1s2", -1},     {"1e99h", -1},  {"0x10s", -1},
-        {"inf", -1},     {"nan", -1},     {"1,5s", -1},
+        {"0", 0},       {"2", 2000},   {"500ms", 500}, {"2s", 2000}, {"30m", 1800000}, {"1h", 3600000},
+        {"1.5s", 1500}, {"0.5ms", 1},  {"", -1},       {"s", -1},    {"-1s", -1},      {"+1s", -1},
+        {" 1s", -1},    {"1s ", -1},   {"1 s", -1},    {"1S", -1},   {"1min", -1},     {"1s2", -1},
+        {"1e99h", -1},  {"0x10s", -1}, {"inf", -1},    {"nan", -1},  {"1,5s", -1},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -129,13 +128,11 @@ static void decimal_numbers_are_within_their_limits_and_finite(void **state)
         int rc;
         double value;
     } rows[] = {
-        {"0", PM_OK, 0},          {"1", PM_OK, 1},          {"0.25", PM_OK, 0.25},
-        {".5", PM_OK, 0.5},       {"-0.5", PM_OK, -0.5},    {"1.1", PM_EINVAL, 0},
-        {"-1.1", PM_EINVAL, 0},   {"", PM_EINVAL, 0},       {"-", PM_EINVAL, 0},
-        {".", PM_EINVAL, 0},      {"nan", PM_EINVAL, 0},    {"-nan", PM_EINVAL, 0},
-        {"-inf", PM_EINVAL, 0},   {"1e999", PM_EINVAL, 0},  {"0,5", PM_EINVAL, 0},
-        {"0.5x", PM_EINVAL, 0},   {"0.5 ", PM_EINVAL, 0},   {" 0.5", PM_EINVAL, 0},
-        {"0x1", PM_EINVAL, 0},    {"0x.8p0", PM_EINVAL, 0},
+        {"0", PM_OK, 0},        {"1", PM_OK, 1},         {"0.25", PM_OK, 0.25},  {".5", PM_OK, 0.5},
+        {"-0.5", PM_OK, -0.5},  {"1.1", PM_EINVAL, 0},   {"-1.1", PM_EINVAL, 0}, {"", PM_EINVAL, 0},
+        {"-", PM_EINVAL, 0},    {".", PM_EINVAL, 0},     {"nan", PM_EINVAL, 0},  {"-nan", PM_EINVAL, 0},
+        {"-inf", PM_EINVAL, 0}, {"1e999", PM_EINVAL, 0}, {"0,5", PM_EINVAL, 0},  {"0.5x", PM_EINVAL, 0},
+        {"0.5 ", PM_EINVAL, 0}, {" 0.5", PM_EINVAL, 0},  {"0x1", PM_EINVAL, 0},  {"0x.8p0", PM_EINVAL, 0},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -152,19 +149,33 @@ static void a_star_stands_for_any_run_of_characters(void **state)
         const char *pattern, *text;
         bool matches;
     } rows[] = {
-        {"", "", true},           {"", "a", false},         {"*", "", true},
-        {"*", "anything", true},  {"gpt-*", "gpt-4o", true}, {"gpt-*", "gpt-", true},
-        {"gpt-*", "gpt", false},  {"*-mini", "o4-mini", true}, {"*-mini", "o4-mini-x", false},
-        {"a*b*c", "abc", true},   {"a*b*c", "aXbYc", true}, {"a*b*c", "acb", false},
-        {"a*bc", "abbcbc", true}, {"**", "x", true},        {"a**b", "ab", true},
-        {"auto", "auto", true},   {"auto", "Auto", false},  {"auto", "automatic", false},
-        {"a?c", "abc", false},    {"a[b]c", "abc", false},  {"*aab", "aaaaaab", true},
+        {"", "", true},
+        {"", "a", false},
+        {"*", "", true},
+        {"*", "anything", true},
+        {"gpt-*", "gpt-4o", true},
+        {"gpt-*", "gpt-", true},
+        {"gpt-*", "gpt", false},
+        {"*-mini", "o4-mini", true},
+        {"*-mini", "o4-mini-x", false},
+        {"a*b*c", "abc", true},
+        {"a*b*c", "aXbYc", true},
+        {"a*b*c", "acb", false},
+        {"a*bc", "abbcbc", true},
+        {"**", "x", true},
+        {"a**b", "ab", true},
+        {"auto", "auto", true},
+        {"auto", "Auto", false},
+        {"auto", "automatic", false},
+        {"a?c", "abc", false},
+        {"a[b]c", "abc", false},
+        {"*aab", "aaaaaab", true},
         {"a\\*", "ab", false},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++)
-        expect(pm_wildcard(rows[i].pattern, rows[i].text) == rows[i].matches, "%s against %s\n",
-               rows[i].pattern, rows[i].text);
+        expect(pm_wildcard(rows[i].pattern, rows[i].text) == rows[i].matches, "%s against %s\n", rows[i].pattern,
+               rows[i].text);
 }
 
 static void the_nearest_word_is_what_was_meant_or_none(void **state)
@@ -173,16 +184,14 @@ static void the_nearest_word_is_what_was_meant_or_none(void **state)
     static const struct {
         const char *word, *near;
     } rows[] = {
-        {"MODLE", "MODEL"},          {"model", "MODEL"},     {"CTXSIZE", "CTX_SIZE"},
-        {"FLASH_ATTENTION", "FLASH_ATTN"}, {"qwen", "qwen-coder"}, {"PINN", "PIN"},
-        {"COMPLETELY_ELSE", NULL},   {"xyzzyx", NULL},
+        {"MODLE", "MODEL"},     {"model", "MODEL"}, {"CTXSIZE", "CTX_SIZE"},   {"FLASH_ATTENTION", "FLASH_ATTN"},
+        {"qwen", "qwen-coder"}, {"PINN", "PIN"},    {"COMPLETELY_ELSE", NULL}, {"xyzzyx", NULL},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         const char *near = pm_nearest(rows[i].word, words, COUNT(words));
         expect(near == rows[i].near || (near && rows[i].near && strcmp(near, rows[i].near) == 0),
-               "%s: %s instead of %s\n", rows[i].word, near ? near : "none",
-               rows[i].near ? rows[i].near : "none");
+               "%s: %s instead of %s\n", rows[i].word, near ? near : "none", rows[i].near ? rows[i].near : "none");
     }
     assert_null(pm_nearest("MODEL", NULL, 0));
 }

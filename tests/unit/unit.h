@@ -1,6 +1,6 @@
 /* What every unit test includes: cmocka with the headers that it needs before it. */
-#ifndef PM_TESTS_UNIT_H
-#define PM_TESTS_UNIT_H
+#ifndef PM_TESTS_UNIT_UNIT_H
+#define PM_TESTS_UNIT_UNIT_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,12 +12,12 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Fails with a text that tells which row of a table it was. */
-#define expect(condition, ...)        \
-    do {                              \
-        if (!(condition)) {           \
-            print_error(__VA_ARGS__); \
-            fail();                   \
-        }                             \
+#define expect(condition, ...)                                                                                        \
+    do {                                                                                                              \
+        if (!(condition)) {                                                                                           \
+            print_error(__VA_ARGS__);                                                                                 \
+            fail();                                                                                                   \
+        }                                                                                                             \
     } while (0)
 
 #endif

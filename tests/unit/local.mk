@@ -1,0 +1,90 @@
+# Units, one program for each module. Included by tests/local.mk.
+if HAVE_CMOCKA
+UNIT_TESTS = \
+  tests/unit/test_buf tests/unit/test_text tests/unit/test_json tests/unit/test_metrics \
+  tests/unit/test_ini tests/unit/test_conf tests/unit/test_routes tests/unit/test_argv \
+  tests/unit/test_parse tests/unit/test_chunked tests/unit/test_sse tests/unit/test_request \
+  tests/unit/test_stream tests/unit/test_assemble tests/unit/test_mend tests/unit/test_decide \
+  tests/unit/test_breaker tests/unit/test_sched tests/unit/test_sched_traces tests/unit/test_ledger
+check_PROGRAMS += $(UNIT_TESTS)
+
+tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
+tests_unit_test_buf_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_buf_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_text_SOURCES = tests/unit/test_text.c
+tests_unit_test_text_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_text_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_json_SOURCES = tests/unit/test_json.c
+tests_unit_test_json_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_json_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_metrics_SOURCES = tests/unit/test_metrics.c
+tests_unit_test_metrics_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_metrics_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_ini_SOURCES = tests/unit/test_ini.c
+tests_unit_test_ini_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_ini_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
+tests_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_conf_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_routes_SOURCES = tests/unit/test_routes.c
+tests_unit_test_routes_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_routes_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_argv_SOURCES = tests/unit/test_argv.c
+tests_unit_test_argv_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_argv_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_parse_SOURCES = tests/unit/test_parse.c
+tests_unit_test_parse_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_parse_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_chunked_SOURCES = tests/unit/test_chunked.c
+tests_unit_test_chunked_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_chunked_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_sse_SOURCES = tests/unit/test_sse.c
+tests_unit_test_sse_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_sse_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_request_SOURCES = tests/unit/test_request.c
+tests_unit_test_request_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_request_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_stream_SOURCES = tests/unit/test_stream.c
+tests_unit_test_stream_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_stream_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_assemble_SOURCES = tests/unit/test_assemble.c
+tests_unit_test_assemble_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_assemble_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_mend_SOURCES = tests/unit/test_mend.c
+tests_unit_test_mend_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_mend_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_decide_SOURCES = tests/unit/test_decide.c
+tests_unit_test_decide_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_decide_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_breaker_SOURCES = tests/unit/test_breaker.c
+tests_unit_test_breaker_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_breaker_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_sched_SOURCES = tests/unit/test_sched.c
+tests_unit_test_sched_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_sched_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_sched_traces_SOURCES = tests/unit/test_sched_traces.c
+tests_unit_test_sched_traces_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_sched_traces_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c
+tests_unit_test_ledger_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_ledger_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+endif
