@@ -32,7 +32,11 @@ prepare() {
 # Prints one line of the result. A target that breaks does not keep the others from their turn.
 fuzz() {
     local target=$1 corpus=$1 log=$build/fuzz_$1.log runs
-    [ "$target" != request ] || corpus=json
+    # Two targets read what another one has a corpus for.
+    case $target in
+        request) corpus=json ;;
+        mend) corpus=sse ;;
+    esac
     mkdir -p "$build/learned/$target" "$build/crashes"
     if timeout $((seconds + 120)) "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout=10 \
         -rss_limit_mb=2048 -max_len=16384 -print_final_stats=1 -artifact_prefix="$build/crashes/$target-" \

@@ -268,24 +268,35 @@ static void take_delta(struct pm_assembly *a, const cJSON *root)
     keep_text(&b->signature, pm_json_str(delta, "signature"));
 }
 
+static void replace(cJSON *object, const char *key, cJSON *value)
+{
+    cJSON_DeleteItemFromObjectCaseSensitive(object, key);
+    cJSON_AddItemToObject(object, key, value);
+}
+
+/* Members of `from` replace those of `to`. */
+static void merge(cJSON *to, const cJSON *from)
+{
+    const cJSON *item;
+    if (!cJSON_IsObject(to) || !cJSON_IsObject(from))
+        return;
+    cJSON_ArrayForEach (item, from)
+        replace(to, item->string, cJSON_Duplicate(item, true));
+}
+
 /* message_delta: the end's fields replace those of the start, its usage is cumulative. */
 static void take_message_delta(struct pm_assembly *a, const cJSON *root)
 {
-    const cJSON *item;
-    cJSON_ArrayForEach (item, pm_json_get(root, "delta")) {
-        cJSON_DeleteItemFromObjectCaseSensitive(a->base, item->string);
-        cJSON_AddItemToObject(a->base, item->string, cJSON_Duplicate(item, true));
-    }
-    cJSON *usage = cJSON_GetObjectItemCaseSensitive(a->base, "usage");
-    cJSON_ArrayForEach (item, pm_json_get(root, "usage")) {
-        cJSON_DeleteItemFromObjectCaseSensitive(usage, item->string);
-        cJSON_AddItemToObject(usage, item->string, cJSON_Duplicate(item, true));
-    }
+    const cJSON *usage = pm_json_get(root, "usage");
+    merge(a->base, pm_json_get(root, "delta"));
+    if (!cJSON_IsObject(pm_json_get(a->base, "usage")) && cJSON_IsObject(usage))
+        replace(a->base, "usage", cJSON_CreateObject());
+    merge(cJSON_GetObjectItemCaseSensitive(a->base, "usage"), usage);
 }
 
 static void take_message(struct pm_assembly *a, const char *type, const cJSON *root)
 {
-    if (strcmp(type, "message_start") == 0 && !a->base)
+    if (strcmp(type, "message_start") == 0 && !a->base && cJSON_IsObject(pm_json_get(root, "message")))
         a->base = cJSON_Duplicate(pm_json_get(root, "message"), true);
     else if (strcmp(type, "content_block_start") == 0)
         start_block(a, root);
@@ -301,7 +312,8 @@ static void take_response(struct pm_assembly *a, const char *type, const cJSON *
 {
     if (strcmp(type, "response.completed") != 0 && strcmp(type, "response.incomplete") != 0)
         return;
-    keep(&a->base, root, "response");
+    if (cJSON_IsObject(pm_json_get(root, "response")))
+        keep(&a->base, root, "response");
     a->ended = a->base != NULL;
 }
 
@@ -311,8 +323,10 @@ void pm_assembly_event(struct pm_assembly *a, const char *name, const char *data
     const char *type = pm_json_str(root, "type");
     if (!type)
         type = name;
-    if (!root)
+    if (!cJSON_IsObject(root)) {
+        cJSON_Delete(root);
         return;
+    }
     if (a->protocol == PM_PROTO_MESSAGES)
         take_message(a, type, root);
     else if (a->protocol == PM_PROTO_RESPONSES)
@@ -366,9 +380,9 @@ static void finish_chat(struct pm_assembly *a)
     cJSON *choices = cJSON_CreateArray();
     cJSON_AddItemToArray(choices, chat_choice(a));
     cJSON_DeleteItemFromObjectCaseSensitive(a->base, "prompt_progress");
-    cJSON_ReplaceItemInObjectCaseSensitive(a->base, "choices", choices);
-    cJSON_ReplaceItemInObjectCaseSensitive(
-        a->base, "object", cJSON_CreateString(a->protocol == PM_PROTO_CHAT ? "chat.completion" : "text_completion"));
+    replace(a->base, "choices", choices);
+    replace(a->base, "object",
+            cJSON_CreateString(a->protocol == PM_PROTO_CHAT ? "chat.completion" : "text_completion"));
     struct {
         const char *key;
         cJSON **value;
@@ -379,12 +393,6 @@ static void finish_chat(struct pm_assembly *a)
             cJSON_AddItemToObject(a->base, ends[i].key, *ends[i].value);
         *ends[i].value = NULL;
     }
-}
-
-static void replace(cJSON *object, const char *key, cJSON *value)
-{
-    cJSON_DeleteItemFromObjectCaseSensitive(object, key);
-    cJSON_AddItemToObject(object, key, value);
 }
 
 static void finish_messages(struct pm_assembly *a)

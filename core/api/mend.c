@@ -120,7 +120,7 @@ static void mend_response(struct pm_mend *m, const char *type, cJSON *root, cons
         changed = true;
     }
     cJSON *response = cJSON_GetObjectItemCaseSensitive(root, "response");
-    if (response && !pm_json_get(response, "output")) {
+    if (cJSON_IsObject(response) && !pm_json_get(response, "output")) {
         cJSON_AddArrayToObject(response, "output");
         changed = true;
     }
@@ -210,7 +210,7 @@ static void mend_chat(struct pm_mend *m, const cJSON *root, const char *raw, siz
 {
     const cJSON *choice = cJSON_GetArrayItem(pm_json_get(root, "choices"), 0);
     cJSON *delta = cJSON_GetObjectItemCaseSensitive(choice, "delta");
-    bool first = delta && !m->started;
+    bool first = cJSON_IsObject(delta) && !m->started;
     m->started |= first;
     if (first && !pm_json_get(delta, "role")) {
         cJSON_AddStringToObject(delta, "role", "assistant");

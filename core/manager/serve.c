@@ -244,10 +244,11 @@ static int bind_to(struct pm_manager *m, const struct addrinfo *a, const char *t
 
 static void name_listener(struct pm_manager *m)
 {
-    struct sockaddr_storage addr;
+    struct sockaddr_storage addr = {0};
     socklen_t len = sizeof(addr);
     char host[80], port[16];
-    getsockname(m->listen_fd, (struct sockaddr *)&addr, &len);
+    if (getsockname(m->listen_fd, (struct sockaddr *)&addr, &len) < 0)
+        addr.ss_family = AF_INET;
     getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port, sizeof(port),
                 NI_NUMERICHOST | NI_NUMERICSERV);
     m->listen_text = pm_asprintf(addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);

@@ -1,6 +1,7 @@
 """Policies of other headers, and what is no policy: `pointsman plugin check` judges each.
 
-Each is compiled against the public header alone. POINTSMAN names the program, CC and CXX the compilers.
+Each is compiled against the public header alone. POINTSMAN names the program, CC and CXX the
+compilers.
 """
 
 import os

@@ -1,7 +1,7 @@
 # Fuzz targets. `make check` replays their corpora with any compiler; configured with --enable-fuzz and clang they are
 # real fuzzers (tools/fuzz.sh does that).
 fuzz_replays = tests/fuzz/replay_conf tests/fuzz/replay_http_chunked tests/fuzz/replay_http_head \
-  tests/fuzz/replay_json tests/fuzz/replay_request tests/fuzz/replay_sse
+  tests/fuzz/replay_json tests/fuzz/replay_mend tests/fuzz/replay_request tests/fuzz/replay_sse
 check_PROGRAMS += $(fuzz_replays)
 replay_sources = tests/fuzz/replay.c tests/fuzz/fuzz.h
 
@@ -13,6 +13,8 @@ tests_fuzz_replay_http_head_SOURCES = tests/fuzz/fuzz_http_head.c $(replay_sourc
 tests_fuzz_replay_http_head_LDADD = $(CORE_LIBS)
 tests_fuzz_replay_json_SOURCES = tests/fuzz/fuzz_json.c $(replay_sources)
 tests_fuzz_replay_json_LDADD = $(CORE_LIBS)
+tests_fuzz_replay_mend_SOURCES = tests/fuzz/fuzz_mend.c $(replay_sources)
+tests_fuzz_replay_mend_LDADD = $(CORE_LIBS)
 tests_fuzz_replay_request_SOURCES = tests/fuzz/fuzz_request.c $(replay_sources)
 tests_fuzz_replay_request_LDADD = $(CORE_LIBS)
 tests_fuzz_replay_sse_SOURCES = tests/fuzz/fuzz_sse.c $(replay_sources)
@@ -20,7 +22,7 @@ tests_fuzz_replay_sse_LDADD = $(CORE_LIBS)
 
 if FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_conf tests/fuzz/fuzz_http_chunked tests/fuzz/fuzz_http_head \
-  tests/fuzz/fuzz_json tests/fuzz/fuzz_request tests/fuzz/fuzz_sse
+  tests/fuzz/fuzz_json tests/fuzz/fuzz_mend tests/fuzz/fuzz_request tests/fuzz/fuzz_sse
 fuzz_link = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c tests/fuzz/fuzz.h
@@ -35,6 +37,9 @@ tests_fuzz_fuzz_http_head_LDFLAGS = $(fuzz_link)
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_json_LDADD = $(CORE_LIBS)
 tests_fuzz_fuzz_json_LDFLAGS = $(fuzz_link)
+tests_fuzz_fuzz_mend_SOURCES = tests/fuzz/fuzz_mend.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_mend_LDADD = $(CORE_LIBS)
+tests_fuzz_fuzz_mend_LDFLAGS = $(fuzz_link)
 tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_request_LDADD = $(CORE_LIBS)
 tests_fuzz_fuzz_request_LDFLAGS = $(fuzz_link)

@@ -14,9 +14,12 @@ failed=0
 for source in "$here"/fuzz_*.c; do
     target=${source##*/fuzz_}
     target=${target%.c}
-    corpus=$target
-    # The bodies of requests are JSON, good and bad.
-    [ "$target" != request ] || corpus=json
+    # Two targets read what another one has a corpus for.
+    case $target in
+        request) corpus=json ;;
+        mend) corpus=sse ;;
+        *) corpus=$target ;;
+    esac
     if ! line=$(timeout 120 "$1/tests/fuzz/replay_$target" "$here/corpus/$corpus"); then
         echo "replay_$target: failed" >&2
         failed=$((failed + 1))

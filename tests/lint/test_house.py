@@ -162,6 +162,7 @@ RIGHT = {
     "two functions": {"core/base/x.c": function(60) + "\n" + function(60)},
     "a table": {"core/base/x.c": "static const int a[] = {\n" + "    F(1),\n" * 90 + "};\n"},
     "bounded calls": {"core/base/x.c": "int a = snprintf(b, 1, c) + my_strcpy(b) + t->system(1) + t.gets(1);\n"},
+    "texts of units": {"tests/unit/x.c": "int a = strcat(b, c);\n"},
     "calls in texts": {"core/base/x.c": '/* never strcpy() */\nconst char *a = "atoi(b) \\" malloc(1)";\n'
                                         "char q = '\"';\n"},
     "the allocator": {"core/base/alloc.c": "void *pm_calloc(void)\n{\n    return calloc(1, 1);\n}\n"},
