@@ -162,6 +162,9 @@ struct pmp_policy {
     void (*stop)(void *state);                                       /* may be NULL */
 };
 
+/* What a policy defines. Declared here so that it has external linkage in C++ too, where a constant would not. */
+extern PMP_EXPORT const struct pmp_policy pmp_policy;
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,5 +1,6 @@
 #include "core/api/assemble.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,26 +116,50 @@ static void apply(const struct pm_api_request *r, const struct edit *edits, size
     pm_buf_addn(out, r->body + at, r->len - at);
 }
 
-void pm_api_body_for_server(const struct pm_api_request *r, const char *model, bool as_stream, bool progress,
+/* The key that limits an answer: the one that stands there, else the protocol's. NULL where there is none. */
+static const char *limit_key(const struct pm_api_request *r)
+{
+    static const char *const keys[] = {"max_completion_tokens", "max_tokens", "max_output_tokens", "n_predict"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+        if (pm_json_span(&r->spans, r->body, keys[i]))
+            return keys[i];
+    switch (r->protocol) {
+    case PM_PROTO_CHAT:
+    case PM_PROTO_COMPLETIONS:
+    case PM_PROTO_MESSAGES:
+        return "max_tokens";
+    case PM_PROTO_RESPONSES:
+        return "max_output_tokens";
+    default:
+        return NULL;
+    }
+}
+
+void pm_api_body_for_server(const struct pm_api_request *r, const char *model, const struct pm_api_wishes *wishes,
                             struct pm_buf *out)
 {
-    struct edit edits[4];
+    struct edit edits[5];
     struct pm_buf name;
     size_t n = 0;
     bool chat = r->protocol == PM_PROTO_CHAT || r->protocol == PM_PROTO_COMPLETIONS;
     pm_buf_init(&name, PM_BUF_OWN_LIMIT);
     pm_json_quote(&name, model, strlen(model));
     edits[n++] = (struct edit){"model", name.data};
-    char yes[] = "true", usage[] = "{\"include_usage\":true}";
-    if (as_stream) {
+    char yes[] = "true", usage[] = "{\"include_usage\":true}", most[32];
+    if (wishes->as_stream) {
         edits[n++] = (struct edit){"stream", yes};
         if (chat)
             edits[n++] = (struct edit){"stream_options", usage};
     }
-    if (progress && (chat || r->protocol == PM_PROTO_RESPONSES) &&
+    if (wishes->progress && (chat || r->protocol == PM_PROTO_RESPONSES) &&
         !pm_json_span(&r->spans, r->body, "return_progress"))
         edits[n++] = (struct edit){"return_progress", yes};
-    pm_buf_reserve(out, r->len + name.len + 128);
+    const char *limit = limit_key(r);
+    if (wishes->max_tokens && limit && (!r->max_tokens || r->max_tokens > wishes->max_tokens)) {
+        snprintf(most, sizeof(most), "%lld", wishes->max_tokens);
+        edits[n++] = (struct edit){limit, most};
+    }
+    pm_buf_reserve(out, r->len + name.len + 192);
     apply(r, edits, n, out);
     pm_buf_release(&name);
 }

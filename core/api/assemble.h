@@ -14,9 +14,15 @@ struct pm_assembly;
  * log-probabilities. */
 bool pm_api_can_assemble(const struct pm_api_request *r);
 
-/* The body with another model name; with `as_stream` it asks for a stream, with usage. With `progress` a llama-server
- * reports progress while it reads the prompt, unless the caller has an opinion on that. */
-void pm_api_body_for_server(const struct pm_api_request *r, const char *model, bool as_stream, bool progress,
+/* What the gateway asks for beyond the caller's words. */
+struct pm_api_wishes {
+    bool as_stream;       /* a stream, with usage */
+    bool progress;        /* reports of progress while a prompt is read, unless the caller has an opinion on that */
+    long long max_tokens; /* at most so many, 0 for no limit */
+};
+
+/* The body with another model name and these wishes; every other byte is kept. */
+void pm_api_body_for_server(const struct pm_api_request *r, const char *model, const struct pm_api_wishes *wishes,
                             struct pm_buf *out);
 
 /* Is it a report of progress that only pm_api_body_for_server asked for? */

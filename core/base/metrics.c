@@ -41,7 +41,7 @@ static const struct definition {
      seconds_buckets, COUNT(seconds_buckets)},
     {"gen_ai_server_time_to_first_token_seconds", "histogram",
      "Time from a request's first byte to its answer's first content", seconds_buckets, COUNT(seconds_buckets)},
-    {"pointsman_attempt_failures_total", "counter", "Attempts that moved on to the next target, by cause", NULL, 0},
+    {"pointsman_attempt_failures_total", "counter", "Attempts that failed before any content", NULL, 0},
     {"pointsman_cancelled_total", "counter", "Requests whose client left before the answer was complete", NULL, 0},
     {"pointsman_config_error", "gauge", "1 while the newest configuration could not be used", NULL, 0},
     {"pointsman_config_generation", "gauge", "Number of the configuration in use", NULL, 0},

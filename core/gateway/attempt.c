@@ -82,7 +82,9 @@ static void set_body(struct pm_call *c)
     const char *model = local ? t->id : t->model ? t->model : c->model;
     bool as_stream = local && pm_api_can_assemble(&c->api), streams = as_stream || c->api.stream;
     c->strips_progress = local && streams && !pm_json_span(&c->api.spans, c->api.body, "return_progress");
-    pm_api_body_for_server(&c->api, model, as_stream, c->strips_progress, &c->body);
+    struct pm_api_wishes wishes = {
+        .as_stream = as_stream, .progress = c->strips_progress, .max_tokens = t->max_tokens};
+    pm_api_body_for_server(&c->api, model, &wishes, &c->body);
     if (as_stream)
         c->assembly = pm_assembly_new(c->api.protocol);
     else if (local && c->api.stream)
@@ -195,7 +197,8 @@ void pm_attempt_later(struct pm_call *c, unsigned seconds)
 /* The target's own failures count for its breaker; that it was never asked does not. */
 static void count_failure(struct pm_call *c)
 {
-    if (c->target->kind != PM_TARGET_LOCAL && c->sent_us)
+    bool refused = c->status >= 400 && c->status < 500;
+    if (c->target->kind != PM_TARGET_LOCAL && c->sent_us && !refused)
         pm_breaker_failure(&c->g->states[c->target->index].breaker, pm_clock_ms());
 }
 

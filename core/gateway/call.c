@@ -93,7 +93,7 @@ static char *query_model(const char *query)
     while (*query) {
         size_t len = strcspn(query, "&");
         if (strncmp(query, "model=", 6) == 0)
-            return pm_strndup(query + 6, len - 6);
+            return pm_percent_decoded(query + 6, len - 6);
         query += len + (query[len] == '&');
     }
     return pm_strdup("");

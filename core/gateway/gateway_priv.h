@@ -1,9 +1,9 @@
 /* What the files of the worker share. The life of a request, forward only:
  *
- *   accept, parse                       core/http            -> gateway.c  on_request
- *   which endpoint is it?               endpoints.c          pm_endpoint_find
+ *   accept, parse                       core/http            -> gateway.c  request
+ *   which endpoint is it?               endpoints.c          pm_endpoints_request
  *   read the body                       call.c               pm_call_start   (core/api)
- *   judge and decide                    call.c               choose          (core/route)
+ *   judge and decide                    decide_request.c     pm_call_decide  (core/route)
  *   next attempt: slot, request         attempt.c            pm_attempt_next (channel, core/upstream)
  *   hold until content, then stream     answer.c             pm_answer_*     (core/http)
  *   log, count, tell the policies       record.c             pm_call_end
@@ -162,6 +162,8 @@ bool pm_path_is_anthropic(const struct pm_http_head *head);
 const char *pm_path_rest(const char *path);
 
 /* models.c */
+/* RFC 3986, 2.1; a malformed escape stays as it is. The caller frees. */
+char *pm_percent_decoded(const char *text, size_t len);
 void pm_answer_models(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
 void pm_answer_model(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
 void pm_answer_running(struct pm_gateway *g, struct pm_exchange *x, const char *rest);

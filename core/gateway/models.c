@@ -122,11 +122,10 @@ void pm_answer_models(struct pm_gateway *g, struct pm_exchange *x, const char *r
     pm_reply_json(g, x, 200, root);
 }
 
-/* RFC 3986, 2.1. A malformed escape stays as it is. */
-static char *percent_decoded(const char *text)
+char *pm_percent_decoded(const char *text, size_t len)
 {
-    char *out = pm_strdup(text), *to = out;
-    for (const char *p = text; *p; p++) {
+    char *in = pm_strndup(text, len), *out = pm_strndup(text, len), *to = out;
+    for (const char *p = in; *p; p++) {
         unsigned byte;
         if (*p == '%' && isxdigit((unsigned char)p[1]) && isxdigit((unsigned char)p[2]) &&
             sscanf(p + 1, "%2x", &byte) == 1 && byte) {
@@ -137,6 +136,7 @@ static char *percent_decoded(const char *text)
         }
     }
     *to = 0;
+    free(in);
     return out;
 }
 
@@ -172,7 +172,7 @@ static void no_such_model(struct pm_gateway *g, struct pm_exchange *x, const cha
 
 void pm_answer_model(struct pm_gateway *g, struct pm_exchange *x, const char *rest)
 {
-    char *id = percent_decoded(rest);
+    char *id = pm_percent_decoded(rest, strlen(rest));
     const struct pm_target *t = pm_conf_target(g->conf, id);
     const struct pm_route *r = t ? NULL : pm_conf_route(g->conf, id);
     if (t)

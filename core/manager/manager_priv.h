@@ -110,7 +110,7 @@ struct pm_manager {
     struct pm_generation *current, *candidate;
     unsigned generations;
     char *config_error; /* why the newest configuration is not in use, or NULL */
-    bool reload_pending;
+    bool reload_pending, forced_reload;
 
     struct pm_worker *workers;
     struct pm_timer respawn;

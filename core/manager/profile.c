@@ -142,7 +142,6 @@ static void server_ended(void *arg, const char *why)
     enum pm_profile_state was = p->state;
     pm_server_free(p->server);
     p->server = NULL;
-    p->has_props = false;
     p->leases = 0;
     p->run++;
     if (was == PM_STOPPING) {
@@ -170,8 +169,9 @@ static void load(struct pm_profile *p)
     p->leases = 0;
     p->suspect_until_ms = 0;
     p->slots = p->conf->slots ? p->conf->slots : 1;
-    p->has_props = false;
-    p->command = command_of(p->conf, p->paths.socket);
+    uint64_t command = command_of(p->conf, p->paths.socket);
+    p->has_props = p->has_props && command == p->command;
+    p->command = command;
     p->load_start_us = pm_clock_us();
     if (!p->cause)
         p->cause = "request";

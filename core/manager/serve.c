@@ -97,7 +97,9 @@ void pm_manager_reload(struct pm_manager *m)
     struct pm_generation *g = read_generation(m);
     if (!g)
         return;
-    if (m->current && pm_bundle_equal(g->bundle, m->current->bundle)) {
+    bool forced = m->forced_reload;
+    m->forced_reload = false;
+    if (m->current && !forced && pm_bundle_equal(g->bundle, m->current->bundle)) {
         /* A fault that was mended by going back. */
         set_config_error(m, NULL);
         pm_generation_release(g);
@@ -291,7 +293,11 @@ static int make_folder(const char *path, struct pm_error *err)
         mkdir(part, 0700);
         *p = '/';
     }
+    struct stat st;
     int rc = mkdir(part, 0700) < 0 && errno != EEXIST ? pm_error_errno(err, "%s: cannot be made", path) : PM_OK;
+    /* Whoever else can write to it could put a socket of his own in it. */
+    if (rc == PM_OK && (stat(part, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022)))
+        rc = pm_error_set(err, PM_EINVAL, "%s: must be a folder of your own that nobody else may write to", path);
     free(part);
     return rc;
 }
@@ -368,9 +374,12 @@ static void on_terminate(evutil_socket_t signo, short what, void *arg)
 
 static void on_hangup(evutil_socket_t signo, short what, void *arg)
 {
+    struct pm_manager *m = arg;
     (void)signo;
     (void)what;
-    pm_manager_reload(arg);
+    /* By hand: keys in files may have changed where the configuration has not. */
+    m->forced_reload = true;
+    pm_manager_reload(m);
 }
 
 static void look_again(void *arg)

@@ -35,6 +35,14 @@ static double expected_wait_s(const struct pm_profile *p)
     }
 }
 
+/* Tokens of one slot: as the server said when it last ran so, else what a slot's share of CTX_SIZE will be. */
+static long long context_of(const struct pm_profile *p)
+{
+    if (p->has_props && p->props.context)
+        return p->props.context;
+    return p->conf->slots ? p->conf->ctx_size / p->conf->slots : p->conf->ctx_size;
+}
+
 static unsigned caps_of(const struct pm_profile *p)
 {
     if (p->conf->caps_given)
@@ -62,7 +70,7 @@ char *pm_status_for_workers(const struct pm_manager *m)
         cJSON_AddStringToObject(item, "state", pm_profile_state_name(p->state));
         cJSON_AddNumberToObject(item, "wait_s", expected_wait_s(p));
         cJSON_AddNumberToObject(item, "prompt_tps", p->prompt_tps);
-        cJSON_AddNumberToObject(item, "context", p->has_props ? (double)p->props.context : (double)p->conf->ctx_size);
+        cJSON_AddNumberToObject(item, "context", (double)context_of(p));
         cJSON_AddNumberToObject(item, "caps", caps_of(p));
         cJSON_AddBoolToObject(item, "caps_known", p->conf->caps_given || p->has_props);
         cJSON_AddStringToObject(item, "socket", p->paths.socket);

@@ -59,6 +59,7 @@ static void merge_verdicts(struct pm_decision *d)
 /* The host's own vetoes hold on every route, whatever its policies say. */
 static void set_vetoes(struct pm_decision *d)
 {
+    bool is_private = d->in->header && d->in->header(d->in->header_arg, "x-pointsman-private");
     for (size_t t = 0; t < d->in->n_targets; t++) {
         const struct pm_target_view *view = &d->in->targets[t];
         const char *why = NULL;
@@ -66,6 +67,8 @@ static void set_vetoes(struct pm_decision *d)
             why = "it does not speak the caller's protocol";
         else if (d->in->route->local_only && view->conf->kind != PM_TARGET_LOCAL)
             why = "LOCAL_ONLY: nothing may leave this machine";
+        else if (is_private && view->conf->kind != PM_TARGET_LOCAL)
+            why = "x-pointsman-private: this request may not leave this machine";
         for (size_t i = 0; i < d->n_verdicts && !why; i++)
             if (!d->verdicts[i].failed)
                 why = d->verdicts[i].veto[t];

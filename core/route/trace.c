@@ -106,9 +106,12 @@ cJSON *pm_decision_json(const struct pm_decision *d)
 
 void pm_decision_vetoes_text(const struct pm_decision *d, struct pm_buf *out)
 {
+    bool first = true;
     if (d->refused)
         pm_buf_add(out, d->reason);
     for (size_t t = 0; t < d->in->n_targets && !d->refused; t++)
-        if (d->vetoes[t])
-            pm_buf_addf(out, "%s%s: %s", out->len ? "; " : "", d->in->targets[t].conf->id, d->vetoes[t]);
+        if (d->vetoes[t]) {
+            pm_buf_addf(out, "%s%s: %s", first ? "" : "; ", d->in->targets[t].conf->id, d->vetoes[t]);
+            first = false;
+        }
 }

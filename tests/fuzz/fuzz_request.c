@@ -12,7 +12,7 @@ static void check_sent(const struct pm_api_request *r, bool as_stream, bool prog
 {
     struct pm_buf out;
     pm_buf_init(&out, PM_BUF_OWN_LIMIT);
-    pm_api_body_for_server(r, model, as_stream, progress, &out);
+    pm_api_body_for_server(r, model, &(struct pm_api_wishes){.as_stream = as_stream, .progress = progress}, &out);
     struct pm_error err = {0};
     CHECK(pm_json_scan(out.data, out.len, NULL, &err) == PM_OK, "the body to send is refused: %s\n%s", err.msg,
           out.data);

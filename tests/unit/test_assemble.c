@@ -22,7 +22,7 @@ static void expect_body(enum pm_protocol p, const char *body, const char *model,
     struct pm_api_request r = read_ok(p, body);
     struct pm_buf out;
     pm_buf_init(&out, PM_BUF_OWN_LIMIT);
-    pm_api_body_for_server(&r, model, stream, progress, &out);
+    pm_api_body_for_server(&r, model, &(struct pm_api_wishes){.as_stream = stream, .progress = progress}, &out);
     expect(strcmp(out.data, expected) == 0, "%s\n  became %s\n  instead of %s\n", body, out.data, expected);
     assert_int_equal(pm_json_scan(out.data, out.len, NULL, NULL), PM_OK);
     pm_buf_release(&out);
@@ -61,7 +61,7 @@ static void a_model_that_is_spelled_with_an_escape_is_exchanged_or_refused(void 
     struct pm_buf out;
     pm_buf_init(&out, PM_BUF_OWN_LIMIT);
     assert_string_equal(r.model, "a");
-    pm_api_body_for_server(&r, "b", false, false, &out);
+    pm_api_body_for_server(&r, "b", &(struct pm_api_wishes){.as_stream = false, .progress = false}, &out);
     assert_null(strstr(out.data, "\"a\""));
     pm_buf_release(&out);
     pm_api_request_release(&r);

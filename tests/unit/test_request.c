@@ -259,7 +259,7 @@ static void a_shrunk_request_can_still_be_sent(void **state)
     (void)state;
     pm_buf_init(&out, PM_BUF_OWN_LIMIT);
     pm_api_request_shrink(&r);
-    pm_api_body_for_server(&r, "b", false, false, &out);
+    pm_api_body_for_server(&r, "b", &(struct pm_api_wishes){.as_stream = false, .progress = false}, &out);
     assert_string_equal(out.data, "{\"model\":\"b\",\"messages\":[" USER "]}");
     pm_buf_release(&out);
     pm_api_request_release(&r);
