@@ -89,7 +89,7 @@ static cJSON *models(const char *state, const char *models_file, struct pm_error
         const struct pm_target *t = &conf->targets[i];
         cJSON *item = cJSON_CreateObject();
         cJSON_AddStringToObject(item, "id", t->id);
-        cJSON_AddStringToObject(item, "kind", t->kind == PM_TARGET_LOCAL ? "local" : "cloud");
+        cJSON_AddStringToObject(item, "kind", pm_target_kind_name(t->kind));
         cJSON_AddStringToObject(item, "name", t->name ? t->name : "");
         cJSON_AddStringToObject(item, "description", t->description ? t->description : "");
         cJSON_AddStringToObject(item, "speed", t->speed ? t->speed : "");

@@ -74,6 +74,12 @@ void pm_conf_free(struct pm_conf *conf)
     free(conf);
 }
 
+const char *pm_target_kind_name(enum pm_target_kind kind)
+{
+    static const char *const names[] = {"local", "openai", "anthropic"};
+    return names[kind];
+}
+
 const struct pm_target *pm_conf_target(const struct pm_conf *conf, const char *id)
 {
     for (size_t i = 0; i < conf->n_targets; i++)

@@ -120,6 +120,9 @@ char *pm_conf_server_path(const struct pm_target *t);
 /* Splits as a shell would at blanks, with quotes that group. PM_EINVAL for an open quote. */
 int pm_conf_split_words(const char *text, struct pm_strv *words) PM_MUST;
 
+/* "local", "openai" or "anthropic". */
+const char *pm_target_kind_name(enum pm_target_kind kind);
+
 /* Names of capabilities, for conf and for people. */
 const char *pm_cap_name(enum pm_cap cap);
 

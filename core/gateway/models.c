@@ -58,7 +58,7 @@ static cJSON *target_record(const struct pm_gateway *g, const struct pm_target *
 {
     const struct pm_target_state *s = &g->states[t->index];
     bool local = t->kind == PM_TARGET_LOCAL;
-    cJSON *item = record(g, t->id, t->name, local ? "local" : t->kind == PM_TARGET_OPENAI ? "openai" : "anthropic");
+    cJSON *item = record(g, t->id, t->name, pm_target_kind_name(t->kind));
     if (t->description)
         cJSON_AddStringToObject(item, "description", t->description);
     add_context(item, s->context ? s->context : t->ctx_size);

@@ -170,10 +170,7 @@ cJSON *pm_models_json(const struct pm_manager *m)
         const struct pm_profile *p = pm_profile_find(m, t->id);
         cJSON *item = cJSON_CreateObject();
         cJSON_AddStringToObject(item, "id", t->id);
-        cJSON_AddStringToObject(item, "kind",
-                                t->kind == PM_TARGET_LOCAL    ? "local"
-                                : t->kind == PM_TARGET_OPENAI ? "openai"
-                                                              : "anthropic");
+        cJSON_AddStringToObject(item, "kind", pm_target_kind_name(t->kind));
         add_text(item, "name", t->name);
         add_text(item, "description", t->description);
         add_text(item, "speed", t->speed);

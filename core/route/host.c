@@ -14,7 +14,8 @@ static const struct instance *instance_of(const struct pmp_host *host)
     return (const struct instance *)(const void *)host;
 }
 
-static void host_log(const struct pmp_host *host, enum pmp_log level, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void host_log(const struct pmp_host *host, enum pmp_log level,
+                                                           const char *fmt, ...)
 {
     char text[1024];
     va_list ap;
@@ -25,7 +26,8 @@ static void host_log(const struct pmp_host *host, enum pmp_log level, const char
            instance_of(host)->library->policy.name, text);
 }
 
-static void host_fail(const struct pmp_host *host, const char *where, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void host_fail(const struct pmp_host *host, const char *where,
+                                                            const char *fmt, ...)
 {
     const struct instance *inst = instance_of(host);
     char text[400];
@@ -192,7 +194,7 @@ static void host_abstain(struct pmp_verdict *pv)
     pv->v->abstained = true;
 }
 
-static void host_reason(struct pmp_verdict *pv, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void host_reason(struct pmp_verdict *pv, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
