@@ -11,6 +11,9 @@
 /* A stream is held back no longer than this, content or not. */
 enum { HELD_BYTES_MAX = 64 << 10, HELD_EVENTS_MAX = 64 };
 
+/* A whole answer is held until it is complete up to this size; a refusal is cut there. */
+enum { WHOLE_BYTES_MAX = 256 << 10 };
+
 /* A 5xx within this is worth a second try at the same target. */
 enum { FAST_FAILURE_US = 1000000 };
 
@@ -25,7 +28,7 @@ void pm_answer_reset(struct pm_call *c)
     c->status = 0;
     c->is_sse = c->said_end = c->said_error = false;
     c->held_events = 0;
-    c->seen = PM_EVENT_LIFECYCLE;
+    c->said_content = false;
     c->usage = PM_USAGE_UNKNOWN;
     c->strips_progress = false;
     pm_assembly_free(c->assembly);
@@ -165,7 +168,7 @@ static void on_event(void *arg, const struct pm_sse_event *event)
     if (kind == PM_EVENT_ERROR)
         c->said_error = true;
     if (kind == PM_EVENT_CONTENT || kind == PM_EVENT_END)
-        c->seen = PM_EVENT_CONTENT;
+        c->said_content = true;
 }
 
 static bool stream_data(struct pm_call *c, const char *data, size_t len)
@@ -183,12 +186,11 @@ static bool stream_data(struct pm_call *c, const char *data, size_t len)
         pm_timer_set(&c->deadline, idle_ms(c));
         return !pm_reply_is_full(c->x);
     }
-    if (c->said_error && c->seen != PM_EVENT_CONTENT) {
+    if (c->said_error && !c->said_content) {
         pm_attempt_failed(c, 502, "it reported an error in place of an answer", false);
         return true;
     }
-    if (c->assembly ||
-        (c->seen != PM_EVENT_CONTENT && c->held.len < HELD_BYTES_MAX && c->held_events < HELD_EVENTS_MAX))
+    if (c->assembly || (!c->said_content && c->held.len < HELD_BYTES_MAX && c->held_events < HELD_EVENTS_MAX))
         return true;
     commit(c);
     pm_timer_set(&c->deadline, idle_ms(c));
@@ -245,10 +247,9 @@ static void stream_done(struct pm_call *c, const struct pm_transfer_result *resu
 
 static bool whole_data(struct pm_call *c, const char *data, size_t len)
 {
-    if (!c->committed && pm_buf_append(&c->held, data, len) == PM_OK)
-        return true;
-    if (c->status >= 400) {
-        pm_buf_addn(&c->held, data, len);
+    size_t room = WHOLE_BYTES_MAX - c->held.len;
+    if (!c->committed && (len <= room || c->status >= 400)) {
+        pm_buf_addn(&c->held, data, len < room ? len : room);
         return true;
     }
     if (!c->committed)

@@ -7,7 +7,7 @@
 #include "core/base/clock.h"
 #include "core/gateway/gateway_priv.h"
 
-enum { HELD_MAX = 256 << 10 };
+enum { REFUSAL_MAX = 512 << 10 };
 
 struct pm_call *pm_call_new(struct pm_gateway *g, struct pm_exchange *x, const struct pm_endpoint *e)
 {
@@ -21,9 +21,9 @@ struct pm_call *pm_call_new(struct pm_gateway *g, struct pm_exchange *x, const s
     c->anthropic = pm_path_is_anthropic(pm_exchange_head(x));
     pm_new_request_id(g, c->id, sizeof(c->id));
     pm_buf_init(&c->body, PM_BUF_OWN_LIMIT + g->conf->gateway.max_body * (1 << 20));
-    pm_buf_init(&c->held, HELD_MAX);
+    pm_buf_init(&c->held, PM_BUF_OWN_LIMIT);
     pm_buf_init(&c->failures, 8192);
-    pm_buf_init(&c->fail_body, HELD_MAX);
+    pm_buf_init(&c->fail_body, REFUSAL_MAX);
     pm_sse_reader_init(&c->sse);
     pm_timer_init(&c->pause, g->loop, pm_attempt_again, c);
     pm_timer_init(&c->deadline, g->loop, pm_answer_deadline, c);

@@ -119,11 +119,10 @@ struct pm_call {
     bool strips_progress;         /* reports of progress were our wish, not the caller's */
     struct pm_mend *mend;         /* of a local stream that the caller gets as a stream */
     struct pm_assembly *assembly; /* the caller wants a whole answer, the target streams */
-    struct pm_buf held;           /* not yet handed to the client */
+    struct pm_buf held;           /* not yet handed to the client; has room for the largest event */
     struct pm_sse_reader sse;
     unsigned held_events;
-    enum pm_event_kind seen;
-    bool said_end, said_error;
+    bool said_content, said_end, said_error;
     struct pm_usage usage;
     struct pm_buf failures; /* `target: why; ...` of the attempts so far */
     int fail_status, fail_retry_after;

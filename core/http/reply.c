@@ -83,11 +83,6 @@ void pm_reply_header(struct pm_exchange *x, const char *name, const char *value)
     pm_buf_add(&x->headers, "\r\n");
 }
 
-void pm_reply_close_after(struct pm_exchange *x)
-{
-    x->close_after = true;
-}
-
 /* RFC 9110, 5.6.7: always in English, whatever the locale. */
 static const char *date(struct pm_http_server *s)
 {
@@ -109,7 +104,6 @@ static void begin(struct pm_exchange *x, int status, const char *type, bool has_
 {
     struct pm_conn *c = x->conn;
     struct evbuffer *out = c->out;
-    x->begun = true;
     x->chunked = !has_length && x->head.minor == 1;
     if (c->server->draining || !x->head.keep_alive || (!has_length && !x->chunked))
         x->close_after = true;
@@ -199,9 +193,4 @@ void pm_reply_abort(struct pm_exchange *x)
 bool pm_reply_is_full(const struct pm_exchange *x)
 {
     return x->full;
-}
-
-bool pm_reply_has_begun(const struct pm_exchange *x)
-{
-    return x->begun;
 }

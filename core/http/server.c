@@ -412,8 +412,3 @@ void pm_http_server_drain(struct pm_http_server *s, bool now)
             pm_conn_close(c);
     }
 }
-
-unsigned pm_http_server_connections(const struct pm_http_server *s)
-{
-    return s->n_conns;
-}

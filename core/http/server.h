@@ -50,8 +50,6 @@ void pm_http_server_listen(struct pm_http_server *s, int fd);
  * served once more or closed when its keep-alive time has passed, so that no request is lost. */
 void pm_http_server_drain(struct pm_http_server *s, bool now);
 
-unsigned pm_http_server_connections(const struct pm_http_server *s);
-
 /* The request. All is valid until the reply is complete or the client has gone. */
 const struct pm_http_head *pm_exchange_head(const struct pm_exchange *x);
 struct pm_buf *pm_exchange_body(struct pm_exchange *x);
@@ -62,9 +60,6 @@ void pm_exchange_watch(struct pm_exchange *x, const struct pm_exchange_events *e
 
 /* Adds a reply header, before the reply is begun. What cannot stand in a header value is left out of it. */
 void pm_reply_header(struct pm_exchange *x, const char *name, const char *value);
-
-/* The connection closes after this reply. */
-void pm_reply_close_after(struct pm_exchange *x);
 
 /* A whole reply; the exchange is over. */
 void pm_reply(struct pm_exchange *x, int status, const char *type, const char *body, size_t len);
@@ -79,6 +74,5 @@ void pm_reply_abort(struct pm_exchange *x);
 
 /* Should the producer wait for `writable`? */
 bool pm_reply_is_full(const struct pm_exchange *x);
-bool pm_reply_has_begun(const struct pm_exchange *x);
 
 #endif

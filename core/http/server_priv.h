@@ -22,7 +22,7 @@ struct pm_exchange {
     const struct pm_exchange_events *events;
     void *arg;
     struct pm_buf headers; /* of the reply, as they will be sent */
-    bool close_after, begun, chunked, full;
+    bool close_after, chunked, full;
 };
 
 struct pm_conn {
