@@ -40,6 +40,7 @@ static const struct {
     {"unload", pm_cmd_unload, "unload a profile, or all"},
     {"route", pm_cmd_route, "what would be decided for a request, and why"},
     {"logs", pm_cmd_logs, "the last lines of the model servers"},
+    {"plan", pm_cmd_plan, "where a model would go on this machine's devices"},
     {"check", pm_cmd_check, "what is wrong with the configuration"},
     {"plugin", pm_cmd_plugin, "make, check and list policies"},
     {"stop", pm_cmd_stop, "stop the running gateway"},

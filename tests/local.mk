@@ -8,9 +8,10 @@ tests_bench_mock_LDADD = $(LIBEVENT_LIBS)
 tests_bench_load_SOURCES = tests/bench/load.c
 tests_bench_load_LDADD = $(LIBEVENT_LIBS)
 
-.PHONY: bench agents random
+.PHONY: bench agents random sim soak thrash
 include $(top_srcdir)/tests/unit/local.mk
 include $(top_srcdir)/tests/fuzz/local.mk
+include $(top_srcdir)/tests/bench/sim.mk
 
 check-local: all
 	$(top_srcdir)/tests/units.sh $(UNIT_TESTS)
@@ -22,6 +23,19 @@ bench: all
 	  --mock $(abs_builddir)/tests/bench/mock --load $(abs_builddir)/tests/bench/load $(BENCH_FLAGS)
 	POINTSMAN=$(abs_builddir)/pointsman POINTSMAN_PLUGINS=$(abs_builddir)/plugins \
 	  LLAMA_SERVER=$$($(top_srcdir)/tools/llama-server.sh $(abs_builddir)/llama) $(top_srcdir)/tests/bench/switch.py
+
+# The switch scheduler in virtual time, and with real servers.
+sim: all
+	tests/bench/sim --check
+
+thrash: all
+	POINTSMAN=$(abs_builddir)/pointsman POINTSMAN_PLUGINS=$(abs_builddir)/plugins POINTSMAN_BUILD=$(abs_builddir) \
+	  $(top_srcdir)/tests/bench/thrash.py --check
+
+# A thousand random requests, switches, edits and kills: SOAK_FLAGS="--operations 1000 --seed 1".
+soak: all
+	POINTSMAN=$(abs_builddir)/pointsman POINTSMAN_PLUGINS=$(abs_builddir)/plugins POINTSMAN_BUILD=$(abs_builddir) \
+	  $(top_srcdir)/tests/soak/soak.py --with-stop $(SOAK_FLAGS)
 
 agents: all
 	POINTSMAN_BUILD=$(abs_builddir) $(top_srcdir)/tests/e2e/agents/run.sh

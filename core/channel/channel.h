@@ -13,7 +13,7 @@
 #include "core/base/error.h"
 #include "core/loop/loop.h"
 
-enum { PM_CHANNEL_VERSION = 1, PM_CHANNEL_MESSAGE_MAX = 8 << 20, PM_CHANNEL_QUEUE_MAX = 32 << 20 };
+enum { PM_CHANNEL_VERSION = 2, PM_CHANNEL_MESSAGE_MAX = 8 << 20, PM_CHANNEL_QUEUE_MAX = 32 << 20 };
 
 enum pm_msg_type {
     /* worker to manager */
@@ -24,6 +24,7 @@ enum pm_msg_type {
     PM_MSG_LEASE_CANCEL, /* empty: the asker has left */
     PM_MSG_LEASE_DONE,   /* struct pm_msg_done: gives the slot back */
     PM_MSG_METRICS,      /* text: increments, a line each, `name{labels} value` */
+    PM_MSG_STALL,        /* struct pm_msg_stall, with the id of a lease: nothing has come for long */
     /* manager to worker */
     PM_MSG_DRAIN = 32,  /* u32: 1 when idle connections must close at once */
     PM_MSG_STATE,       /* JSON: what the manager knows of each profile */
@@ -43,13 +44,24 @@ struct pm_msg {
 
 enum { PM_PROFILE_ID_MAX = 128 };
 
+/* Classes of requests, most urgent first. */
+enum pm_rank { PM_RANK_HIGH, PM_RANK_NORMAL, PM_RANK_LOW };
+
 struct pm_msg_lease {
     char profile[PM_PROFILE_ID_MAX];
+    uint64_t conversation;  /* 0 for none */
+    uint32_t prompt_tokens; /* estimated */
+    uint32_t rank;          /* enum pm_rank */
 };
 
 struct pm_msg_grant {
-    char socket[108]; /* as in sockaddr_un */
+    char address[256]; /* "unix:/path" or the beginning of a URL */
     uint64_t waited_us;
+};
+
+struct pm_msg_stall {
+    uint32_t silent_ms;
+    uint32_t limit_ms; /* how long a sign of life may take */
 };
 
 enum pm_deny { PM_DENY_FAILED = 1, PM_DENY_BUSY, PM_DENY_UNKNOWN, PM_DENY_STOPPING };

@@ -98,7 +98,7 @@ static cJSON *models(const char *state, const char *models_file, struct pm_error
         if (t->kind == PM_TARGET_LOCAL) {
             struct pm_strv argv = {0};
             cJSON *words = cJSON_AddArrayToObject(item, "argv");
-            pm_conf_argv(t, NULL, &argv);
+            pm_conf_argv(t, &(struct pm_argv_place){0}, &argv);
             for (size_t j = 0; j < argv.n; j++)
                 cJSON_AddItemToArray(words, cJSON_CreateString(argv.items[j]));
             pm_strv_release(&argv);

@@ -39,23 +39,6 @@ static void add(struct pm_strv *argv, const char *word)
     pm_strv_add(argv, word, strlen(word));
 }
 
-static void add_flag(struct pm_strv *argv, const char *flag, const char *value)
-{
-    if (!value || !*value)
-        return;
-    add(argv, flag);
-    add(argv, value);
-}
-
-static void add_number(struct pm_strv *argv, const char *flag, long long value)
-{
-    char text[32];
-    if (!value)
-        return;
-    snprintf(text, sizeof(text), "%lld", value);
-    add_flag(argv, flag, text);
-}
-
 static const char *on_off(const char *value)
 {
     if (!value)
@@ -86,28 +69,107 @@ char *pm_conf_server_path(const struct pm_target *t)
     return NULL;
 }
 
-void pm_conf_argv(const struct pm_target *t, const char *socket, struct pm_strv *argv)
+bool pm_target_is_process(const struct pm_target *t)
 {
-    char *server = pm_conf_server_path(t);
-    add(argv, server ? server : t->server ? t->server : "llama-server");
-    free(server);
-    add_flag(argv, "--host", socket);
-    add_flag(argv, "--alias", t->id);
-    add_flag(argv, "--model", t->model);
-    add_flag(argv, "--mmproj", t->mmproj);
-    add_flag(argv, "--model-draft", t->draft_model);
-    add_number(argv, "--ctx-size", t->ctx_size);
-    add_number(argv, "--parallel", t->slots);
-    add_flag(argv, "--n-gpu-layers", t->n_gpu_layers ? t->n_gpu_layers : "auto");
-    add_flag(argv, "--fit", t->fit ? on_off(t->fit) : "on");
-    add_flag(argv, "--fit-target", t->fit_target);
-    add_flag(argv, "--fit-ctx", t->fit_ctx);
-    add_flag(argv, "--split-mode", t->split_mode);
-    add_flag(argv, "--tensor-split", t->tensor_split);
-    add_flag(argv, "--main-gpu", t->main_gpu);
-    add_flag(argv, "--flash-attn", on_off(t->flash_attn));
-    add_flag(argv, "--cache-type-k", t->kv_k);
-    add_flag(argv, "--cache-type-v", t->kv_v);
+    return t->kind == PM_TARGET_LOCAL && (!t->driver || strcmp(t->driver, "process") == 0);
+}
+
+bool pm_target_is_docker(const struct pm_target *t)
+{
+    return t->kind == PM_TARGET_LOCAL && t->driver && strcmp(t->driver, "docker") == 0;
+}
+
+bool pm_target_is_remote(const struct pm_target *t)
+{
+    return t->kind == PM_TARGET_LOCAL && t->driver && strcmp(t->driver, "remote") == 0;
+}
+
+bool pm_target_is_here(const struct pm_target *t)
+{
+    static const char *const loopback[] = {"127.", "localhost", "[::1]"};
+    if (t->kind != PM_TARGET_LOCAL)
+        return false;
+    if (!pm_target_is_remote(t))
+        return true;
+    const char *host = t->url ? strstr(t->url, "://") : NULL;
+    for (size_t i = 0; host && i < sizeof(loopback) / sizeof(*loopback); i++)
+        if (strncasecmp(host + 3, loopback[i], strlen(loopback[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Where each option goes: a word, or with `env` a variable. */
+struct options {
+    struct pm_strv *argv, *env;
+};
+
+static void add_option(const struct options *o, const char *flag, const char *variable, const char *value)
+{
+    if (!value || !*value)
+        return;
+    if (o->env) {
+        char *pair = pm_asprintf("LLAMA_ARG_%s=%s", variable, value);
+        add(o->env, pair);
+        free(pair);
+        return;
+    }
+    add(o->argv, flag);
+    add(o->argv, value);
+}
+
+static void add_number(const struct options *o, const char *flag, const char *variable, long long value)
+{
+    char text[32];
+    if (!value)
+        return;
+    snprintf(text, sizeof(text), "%lld", value);
+    add_option(o, flag, variable, text);
+}
+
+static void add_options(const struct pm_target *t, const struct pm_argv_place *place, const struct options *o)
+{
+    add_option(o, "--host", "HOST", place->host);
+    add_option(o, "--port", "PORT", place->port);
+    add_option(o, "--alias", "ALIAS", t->id);
+    add_option(o, "--model", "MODEL", t->model);
+    add_option(o, "--mmproj", "MMPROJ", t->mmproj);
+    add_option(o, "--model-draft", "SPEC_DRAFT_MODEL", t->draft_model);
+    add_number(o, "--ctx-size", "CTX_SIZE", t->ctx_size);
+    add_number(o, "--parallel", "N_PARALLEL", t->slots);
+    add_option(o, "--n-gpu-layers", "N_GPU_LAYERS", t->n_gpu_layers ? t->n_gpu_layers : "auto");
+    add_option(o, "--fit", "FIT", t->fit ? on_off(t->fit) : "on");
+    add_option(o, "--fit-target", "FIT_TARGET", t->fit_target);
+    add_option(o, "--fit-ctx", "FIT_CTX", t->fit_ctx);
+    add_option(o, "--split-mode", "SPLIT_MODE", t->split_mode);
+    add_option(o, "--tensor-split", "TENSOR_SPLIT", t->tensor_split);
+    add_option(o, "--main-gpu", "MAIN_GPU", t->main_gpu);
+    add_option(o, "--flash-attn", "FLASH_ATTN", on_off(t->flash_attn));
+    add_option(o, "--cache-type-k", "CACHE_TYPE_K", t->kv_k);
+    add_option(o, "--cache-type-v", "CACHE_TYPE_V", t->kv_v);
+    if (t->keep_kv)
+        add_option(o, "--slot-save-path", "SLOT_SAVE_PATH", place->slots_dir);
+}
+
+static void add_extra(const struct pm_target *t, struct pm_strv *argv)
+{
     if (t->extra_args && pm_conf_split_words(t->extra_args, argv) < 0)
         return; /* told by the reader of models.conf, where such a profile is refused */
+}
+
+void pm_conf_argv(const struct pm_target *t, const struct pm_argv_place *place, struct pm_strv *argv)
+{
+    if (pm_target_is_process(t)) {
+        char *server = pm_conf_server_path(t);
+        add(argv, server ? server : t->server ? t->server : "llama-server");
+        free(server);
+    }
+    add_options(t, place, &(struct options){.argv = argv});
+    add_extra(t, argv);
+}
+
+void pm_conf_argv_env(const struct pm_target *t, const struct pm_argv_place *place, struct pm_strv *argv,
+                      struct pm_strv *env)
+{
+    add_options(t, place, &(struct options){.env = env});
+    add_extra(t, argv);
 }

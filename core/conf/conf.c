@@ -45,8 +45,12 @@ struct pm_conf *pm_conf_parse(const struct pm_bundle *bundle, struct pm_diags *d
     conf->gateway.workers = 1;
     conf->gateway.max_body = 32;
     conf->gateway.keep_alive_ms = 75 * 1000;
+    conf->gateway.silence_ms = 5 * 1000;
+    conf->gateway.ping_ms = 10 * 1000;
     conf->manager.max_wait_ms = 10 * 60 * 1000;
     conf->manager.drain_ms = 10 * 60 * 1000;
+    conf->manager.kv_max = 8192;
+    conf->manager.readahead = 16384;
     pm_ini_parse(&conf->models_ini, bundle->models.path, bundle->models.text, diags);
     pm_conf_read_targets(conf, bundle->models.path, diags);
     bool usable = diags->errors.n == 0;
@@ -69,6 +73,7 @@ void pm_conf_free(struct pm_conf *conf)
     free(conf->targets);
     free(conf->routes);
     pm_gateway_conf_release(&conf->gateway);
+    pm_strv_release(&conf->manager.preload);
     pm_ini_release(&conf->models_ini);
     pm_ini_release(&conf->routes_ini);
     free(conf);

@@ -44,15 +44,22 @@ struct pm_target {
     /* A local profile. */
     char *model, *models_dir, *mmproj, *draft_model, *server;
     char *n_gpu_layers, *fit, *fit_target, *fit_ctx, *split_mode, *tensor_split, *main_gpu, *flash_attn;
-    char *kv_k, *kv_v, *extra_args, *driver;
-    struct pm_strv env; /* NAME=value */
-    long long slots;    /* 0: as the server says */
-    long long queue;    /* waiting requests at most */
-    uint64_t ttl_ms;    /* 0: stays */
-    bool pin, preload;
+    char *kv_k, *kv_v, *extra_args, *driver; /* driver: NULL is process */
+    struct pm_strv env;                      /* NAME=value */
+    long long slots;                         /* 0: as the server says */
+    long long queue;                         /* waiting requests at most */
+    uint64_t ttl_ms;                         /* 0: stays */
+    bool pin, preload, keep_kv;
     struct pm_mib vram, ram;
+    char *on_load, *on_unload; /* command lines, not of a shell */
+    uint64_t hook_ms;          /* 0 the default */
 
-    /* A cloud model. */
+    /* DRIVER=docker and DRIVER=remote. */
+    char *image, *docker_socket, *network, *args_style;
+    struct pm_strv volumes, gpus;
+    char *url, *remote_model;
+
+    /* A cloud model; the key also of a remote profile. */
     char *base_url, *api_key_env, *api_key_file, *ca_file;
     double price_in, price_out; /* per million tokens */
 };
@@ -67,6 +74,8 @@ struct pm_route {
     size_t n_targets;
     long fallback; /* index or -1 */
     bool local_only;
+    char *priority; /* high, normal, low; NULL is normal */
+    char *on_cut;   /* close, error; NULL is close */
     uint64_t stick_ms;
     bool refuse_on_policy_error; /* else a failing policy is passed over */
     uint64_t policy_budget_us;
@@ -81,12 +90,16 @@ struct pm_gateway_conf {
     long long max_body; /* MiB */
     char *log_level;
     uint64_t keep_alive_ms;
+    uint64_t silence_ms, ping_ms; /* a stream that waits says something after the first, then every second */
 };
 
 struct pm_manager_conf {
     struct pm_mib devices;
     long long ram; /* MiB, 0: as the machine has */
     uint64_t max_wait_ms, min_residency_ms, drain_ms;
+    long long kv_max;    /* MiB of disk for kept KV, 0 keeps none */
+    long long readahead; /* MiB of a file to read ahead, 0 none */
+    struct pm_strv preload;
 };
 
 struct pm_conf {
@@ -109,9 +122,27 @@ const struct pm_target *pm_conf_target(const struct pm_conf *conf, const char *i
 /* The route that answers to `model`, first match in file order; NULL. */
 const struct pm_route *pm_conf_route(const struct pm_conf *conf, const char *model);
 
-/* The command line of a profile's server, word by word; `socket` NULL leaves the address out. The words are added
- * to `argv`. */
-void pm_conf_argv(const struct pm_target *t, const char *socket, struct pm_strv *argv);
+/* Where a server is to listen and to keep its slots' state; what is NULL is left out. */
+struct pm_argv_place {
+    const char *host; /* an address, or the path of a unix socket */
+    const char *port;
+    const char *slots_dir; /* ends with a slash */
+};
+
+/* The command line of a profile's server, word by word. The words are added to `argv`. */
+void pm_conf_argv(const struct pm_target *t, const struct pm_argv_place *place, struct pm_strv *argv);
+
+/* The same as variables that llama-server reads (LLAMA_ARG_*), for images that are used so; what has no variable,
+ * EXTRA_ARGS above all, stays a word. */
+void pm_conf_argv_env(const struct pm_target *t, const struct pm_argv_place *place, struct pm_strv *argv,
+                      struct pm_strv *env);
+
+bool pm_target_is_process(const struct pm_target *t);
+bool pm_target_is_docker(const struct pm_target *t);
+bool pm_target_is_remote(const struct pm_target *t);
+
+/* Does what is sent to it stay on this machine? */
+bool pm_target_is_here(const struct pm_target *t);
 
 /* The llama-server to run: LLAMA_SERVER of the profile, else of the environment, else the one on PATH. The caller
  * frees; NULL when there is none. */

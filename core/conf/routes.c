@@ -24,6 +24,8 @@ static const struct pm_key route_keys[] = {
     {"TARGETS", PM_KEY_LIST, AT(targets), 0, 0, 0, NULL},
     {"FALLBACK", PM_KEY_STRING, AT(fallback), 0, 0, 0, NULL},
     {"LOCAL_ONLY", PM_KEY_BOOL, AT(route.local_only), 0, 0, 0, NULL},
+    {"PRIORITY", PM_KEY_WORD, AT(route.priority), 0, 0, 0, "high normal low"},
+    {"ON_CUT", PM_KEY_WORD, AT(route.on_cut), 0, 0, 0, "close error"},
     {"STICK", PM_KEY_DURATION, AT(route.stick_ms), 0, 0, 0, NULL},
     {"ON_POLICY_ERROR", PM_KEY_WORD, AT(on_policy_error), 0, 0, 0, "skip refuse"},
     {"POLICY_BUDGET", PM_KEY_DURATION, AT(budget_ms), 0, 0, 0, NULL},
@@ -37,6 +39,8 @@ static const struct pm_key gateway_keys[] = {
     {"WORKERS", PM_KEY_INT, offsetof(struct pm_gateway_conf, workers), 1, 64, 0, NULL},
     {"MAX_BODY", PM_KEY_INT, offsetof(struct pm_gateway_conf, max_body), 1, 1024, 0, NULL},
     {"KEEP_ALIVE", PM_KEY_DURATION, offsetof(struct pm_gateway_conf, keep_alive_ms), 0, 0, 0, NULL},
+    {"SILENCE", PM_KEY_DURATION, offsetof(struct pm_gateway_conf, silence_ms), 0, 0, 0, NULL},
+    {"PING", PM_KEY_DURATION, offsetof(struct pm_gateway_conf, ping_ms), 0, 0, 0, NULL},
     {"LOG_LEVEL", PM_KEY_WORD, offsetof(struct pm_gateway_conf, log_level), 0, 0, 0, "debug info warn error"},
 };
 

@@ -27,7 +27,19 @@ static const struct pm_key target_keys[] = {
     {"TIMEOUT_IDLE", PM_KEY_DURATION, AT(idle_ms), 0, 0, BOTH, NULL},
     {"MODELS_DIR", PM_KEY_STRING, AT(models_dir), 0, 0, LOCAL, NULL},
     {"LLAMA_SERVER", PM_KEY_STRING, AT(server), 0, 0, LOCAL, NULL},
-    {"DRIVER", PM_KEY_WORD, AT(driver), 0, 0, LOCAL, "process"},
+    {"DRIVER", PM_KEY_WORD, AT(driver), 0, 0, LOCAL, "process docker remote"},
+    {"IMAGE", PM_KEY_STRING, AT(image), 0, 0, LOCAL, NULL},
+    {"DOCKER_SOCKET", PM_KEY_STRING, AT(docker_socket), 0, 0, LOCAL, NULL},
+    {"VOLUMES", PM_KEY_LIST, AT(volumes), 0, 0, LOCAL, NULL},
+    {"GPUS", PM_KEY_LIST, AT(gpus), 0, 0, LOCAL, NULL},
+    {"NETWORK", PM_KEY_WORD, AT(network), 0, 0, LOCAL, "none host bridge"},
+    {"ARGS", PM_KEY_WORD, AT(args_style), 0, 0, LOCAL, "argv env"},
+    {"URL", PM_KEY_STRING, AT(url), 0, 0, LOCAL, NULL},
+    {"REMOTE_MODEL", PM_KEY_STRING, AT(remote_model), 0, 0, LOCAL, NULL},
+    {"KEEP_KV", PM_KEY_BOOL, AT(keep_kv), 0, 0, LOCAL, NULL},
+    {"ON_LOAD", PM_KEY_STRING, AT(on_load), 0, 0, LOCAL, NULL},
+    {"ON_UNLOAD", PM_KEY_STRING, AT(on_unload), 0, 0, LOCAL, NULL},
+    {"HOOK_TIMEOUT", PM_KEY_DURATION, AT(hook_ms), 0, 0, LOCAL, NULL},
     {"N_GPU_LAYERS", PM_KEY_STRING, AT(n_gpu_layers), 0, 0, LOCAL, NULL},
     {"FIT", PM_KEY_WORD, AT(fit), 0, 0, LOCAL, "on off 1 0 yes no"},
     {"FIT_TARGET", PM_KEY_STRING, AT(fit_target), 0, 0, LOCAL, NULL},
@@ -49,9 +61,9 @@ static const struct pm_key target_keys[] = {
     {"DRAFT_MODEL", PM_KEY_STRING, AT(draft_model), 0, 0, LOCAL, NULL},
     {"MMPROJ", PM_KEY_STRING, AT(mmproj), 0, 0, LOCAL, NULL},
     {"BASE_URL", PM_KEY_STRING, AT(base_url), 0, 0, CLOUD, NULL},
-    {"API_KEY_ENV", PM_KEY_STRING, AT(api_key_env), 0, 0, CLOUD, NULL},
-    {"API_KEY_FILE", PM_KEY_STRING, AT(api_key_file), 0, 0, CLOUD, NULL},
-    {"CA_FILE", PM_KEY_STRING, AT(ca_file), 0, 0, CLOUD, NULL},
+    {"API_KEY_ENV", PM_KEY_STRING, AT(api_key_env), 0, 0, BOTH, NULL},
+    {"API_KEY_FILE", PM_KEY_STRING, AT(api_key_file), 0, 0, BOTH, NULL},
+    {"CA_FILE", PM_KEY_STRING, AT(ca_file), 0, 0, BOTH, NULL},
     {"PRICE_IN", PM_KEY_REAL, AT(price_in), 0, 1e6, CLOUD, NULL},
     {"PRICE_OUT", PM_KEY_REAL, AT(price_out), 0, 1e6, CLOUD, NULL},
 };
@@ -68,6 +80,9 @@ static const struct pm_key manager_keys[] = {
     {"MAX_WAIT", PM_KEY_DURATION, offsetof(struct pm_manager_conf, max_wait_ms), 0, 0, 0, NULL},
     {"MIN_RESIDENCY", PM_KEY_DURATION, offsetof(struct pm_manager_conf, min_residency_ms), 0, 0, 0, NULL},
     {"DRAIN", PM_KEY_DURATION, offsetof(struct pm_manager_conf, drain_ms), 0, 0, 0, NULL},
+    {"KV_MAX", PM_KEY_INT, offsetof(struct pm_manager_conf, kv_max), 0, 1e9, 0, NULL},
+    {"READAHEAD", PM_KEY_INT, offsetof(struct pm_manager_conf, readahead), 0, 1e9, 0, NULL},
+    {"PRELOAD", PM_KEY_LIST, offsetof(struct pm_manager_conf, preload), 0, 0, 0, NULL},
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -177,8 +192,75 @@ static void check_file(const struct pm_target *t, const char *key, const char *p
         pm_diag(&diags->warnings, t->file, t->line, "[%s] %s: %s does not exist", t->id, key, path);
 }
 
+static void check_key_file(const struct pm_target *t, struct pm_diags *diags)
+{
+    struct stat st;
+    if (t->api_key_file && stat(t->api_key_file, &st) == 0 && (st.st_mode & 077))
+        pm_diag(&diags->errors, t->file, t->line, "[%s] API_KEY_FILE: others can read it: chmod 600 %s", t->id,
+                t->api_key_file);
+    check_file(t, "API_KEY_FILE", t->api_key_file, diags);
+    if (t->api_key_env && !getenv(t->api_key_env))
+        pm_diag(&diags->notes, t->file, t->line, "[%s] API_KEY_ENV: the variable %s is not set", t->id,
+                t->api_key_env);
+}
+
+static bool is_http_url(const char *url)
+{
+    return strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
+}
+
+static void strip_slashes(char *url)
+{
+    size_t n = strlen(url);
+    while (n && url[n - 1] == '/')
+        url[--n] = 0;
+}
+
+/* A server that somebody else looks after. */
+static void check_remote(struct pm_target *t, struct pm_diags *diags)
+{
+    if (!t->url || !is_http_url(t->url))
+        pm_diag(&diags->errors, t->file, t->line,
+                "[%s] DRIVER=remote wants URL=http://host:port, where an OpenAI-compatible server listens", t->id);
+    else
+        strip_slashes(t->url);
+    check_key_file(t, diags);
+}
+
+static void check_docker(const struct pm_target *t, struct pm_diags *diags)
+{
+    if (!t->image)
+        pm_diag(&diags->errors, t->file, t->line, "[%s] DRIVER=docker wants IMAGE=name", t->id);
+    for (size_t i = 0; i < t->volumes.n; i++)
+        if (*t->volumes.items[i] != '/' || !strstr(t->volumes.items[i], ":/"))
+            pm_diag(&diags->errors, t->file, t->line,
+                    "[%s] VOLUMES=%s: /folder/here:/folder/there is expected, or the same with :ro", t->id,
+                    t->volumes.items[i]);
+    for (size_t i = 0; i < t->gpus.n; i++)
+        if (strcmp(t->gpus.items[i], "all") != 0 && strcmp(t->gpus.items[i], "none") != 0 &&
+            strspn(t->gpus.items[i], "0123456789") != strlen(t->gpus.items[i]))
+            pm_diag(&diags->errors, t->file, t->line, "[%s] GPUS=%s: all, none, or numbers such as 0,1", t->id,
+                    t->gpus.items[i]);
+}
+
+static void check_hook(const struct pm_target *t, const char *key, const char *command, struct pm_diags *diags)
+{
+    struct pm_strv words = {0};
+    if (command && pm_conf_split_words(command, &words) < 0)
+        pm_diag(&diags->errors, t->file, t->line, "[%s] %s: a quote is not closed", t->id, key);
+    pm_strv_release(&words);
+}
+
 static void check_local(struct pm_target *t, const char *conf_dir, struct pm_diags *diags)
 {
+    check_hook(t, "ON_LOAD", t->on_load, diags);
+    check_hook(t, "ON_UNLOAD", t->on_unload, diags);
+    if (pm_target_is_remote(t)) {
+        check_remote(t, diags);
+        return;
+    }
+    if (pm_target_is_docker(t))
+        check_docker(t, diags);
     resolve(&t->models_dir, conf_dir);
     const char *dir = t->models_dir ? t->models_dir : conf_dir;
     resolve(&t->model, dir);
@@ -196,8 +278,8 @@ static void check_local(struct pm_target *t, const char *conf_dir, struct pm_dia
         pm_diag(&diags->errors, t->file, t->line, "[%s] EXTRA_ARGS: a quote is not closed", t->id);
     for (size_t i = 0; i < words.n; i++)
         if (strcmp(words.items[i], "--host") == 0 || strcmp(words.items[i], "--port") == 0)
-            pm_diag(&diags->errors, t->file, t->line,
-                    "[%s] EXTRA_ARGS: %s is set by the manager (a unix socket): remove it", t->id, words.items[i]);
+            pm_diag(&diags->errors, t->file, t->line, "[%s] EXTRA_ARGS: %s is set by the manager: remove it", t->id,
+                    words.items[i]);
     pm_strv_release(&words);
 }
 
@@ -208,21 +290,12 @@ static void check_cloud(struct pm_target *t, struct pm_diags *diags)
     if (!t->base_url)
         t->base_url =
             pm_strdup(t->kind == PM_TARGET_OPENAI ? "https://api.openai.com/v1" : "https://api.anthropic.com");
-    if (strncmp(t->base_url, "http://", 7) != 0 && strncmp(t->base_url, "https://", 8) != 0)
+    if (!is_http_url(t->base_url))
         pm_diag(&diags->errors, t->file, t->line, "[%s] BASE_URL=%s: it must begin with http:// or https://", t->id,
                 t->base_url);
-    size_t n = strlen(t->base_url);
-    while (n && t->base_url[n - 1] == '/')
-        t->base_url[--n] = 0;
+    strip_slashes(t->base_url);
     check_file(t, "CA_FILE", t->ca_file, diags);
-    struct stat st;
-    if (t->api_key_file && stat(t->api_key_file, &st) == 0 && (st.st_mode & 077))
-        pm_diag(&diags->errors, t->file, t->line, "[%s] API_KEY_FILE: others can read it: chmod 600 %s", t->id,
-                t->api_key_file);
-    check_file(t, "API_KEY_FILE", t->api_key_file, diags);
-    if (t->api_key_env && !getenv(t->api_key_env))
-        pm_diag(&diags->notes, t->file, t->line, "[%s] API_KEY_ENV: the variable %s is not set", t->id,
-                t->api_key_env);
+    check_key_file(t, diags);
 }
 
 static void set_kind(struct pm_target *t, const struct pm_ini_section *s, struct pm_diags *diags)
@@ -259,6 +332,7 @@ static void add_target(struct pm_conf *conf, const struct pm_ini_section *s, con
                             .line = s->line,
                             .strength = 0.5,
                             .queue = 64,
+                            .keep_kv = true,
                             .bench = strncmp(s->name, "bench-", 6) == 0};
     set_kind(t, s, diags);
     if (defaults) {

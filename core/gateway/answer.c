@@ -20,9 +20,6 @@ enum { FAST_FAILURE_US = 1000000 };
 /* A Retry-After up to this is waited for, where no other target is left. */
 enum { SHORT_WAIT_S = 5 };
 
-/* Silence in a stream that has begun. */
-static const uint64_t IDLE_LOCAL_MS = 300 * 1000, IDLE_CLOUD_MS = 120 * 1000;
-
 void pm_answer_reset(struct pm_call *c)
 {
     c->status = 0;
@@ -105,11 +102,16 @@ static void commit(struct pm_call *c)
 {
     c->committed = true;
     c->first_us = pm_clock_us();
-    pm_answer_headers(c);
-    forward_headers(c);
-    if (c->is_sse)
-        pm_reply_header(c->x, "Cache-Control", "no-cache");
-    pm_reply_begin(c->x, c->status, content_type(c));
+    pm_timer_clear(&c->ping);
+    if (c->opened) {
+        pm_api_drop_openings(c->api.protocol, &c->held);
+    } else {
+        pm_answer_headers(c);
+        forward_headers(c);
+        if (c->is_sse)
+            pm_reply_header(c->x, "Cache-Control", "no-cache");
+        pm_reply_begin(c->x, c->status, content_type(c));
+    }
     pm_reply_send(c->x, c->held.data, c->held.len);
     pm_buf_release(&c->held);
     /* A stream may be open for long: what only routing needed goes now. */
@@ -121,29 +123,55 @@ static void commit(struct pm_call *c)
     }
 }
 
-static uint64_t idle_ms(const struct pm_call *c)
+/* Ends a stream so that nobody takes it for complete. */
+static void end_stream(struct pm_call *c, const char *text)
 {
-    if (c->target->idle_ms)
-        return c->target->idle_ms;
-    return c->target->kind == PM_TARGET_LOCAL ? IDLE_LOCAL_MS : IDLE_CLOUD_MS;
+    bool wants_error = c->input.route && c->input.route->on_cut && strcmp(c->input.route->on_cut, "error") == 0;
+    char *event = pm_api_cut_event(c->api.protocol, text);
+    struct pm_exchange *x = c->x;
+    bool is_complete = event != NULL;
+    c->x = NULL;
+    if (!event && wants_error)
+        event = pm_api_error_chunk(text);
+    if (event)
+        pm_reply_send(x, event, strlen(event));
+    if (is_complete)
+        pm_reply_end(x);
+    else
+        pm_reply_abort(x);
+    free(event);
 }
 
 static void finish_cut(struct pm_call *c, const char *why)
 {
     char *text = pm_asprintf("the answer of %s broke off: %s", c->target->id, why);
-    char *event = pm_api_cut_event(c->api.protocol, text);
-    struct pm_exchange *x = c->x;
-    c->x = NULL;
     pm_buf_addf(&c->failures, "%s%s", c->failures.len ? "; " : "", text);
-    if (event && c->is_sse) {
-        pm_reply_send(x, event, strlen(event));
-        pm_reply_end(x);
+    if (c->is_sse) {
+        end_stream(c, text);
     } else {
+        struct pm_exchange *x = c->x;
+        c->x = NULL;
         pm_reply_abort(x);
     }
-    free(event);
     free(text);
     pm_call_end(c, 502);
+}
+
+void pm_answer_refuse(struct pm_call *c, int status, const char *type, const char *body, size_t len)
+{
+    if (c->opened) {
+        cJSON *root = cJSON_ParseWithLength(body, len);
+        const char *message = pm_json_str(pm_json_get(root, "error"), "message");
+        end_stream(c, message ? message : "no target could answer");
+        cJSON_Delete(root);
+    } else {
+        struct pm_exchange *x = c->x;
+        pm_answer_headers(c);
+        pm_answer_retry_after(c, status);
+        c->x = NULL;
+        pm_reply(x, status, type, body, len);
+    }
+    pm_call_end(c, status);
 }
 
 /* --- streams --- */
@@ -183,7 +211,6 @@ static bool stream_data(struct pm_call *c, const char *data, size_t len)
     if (c->committed) {
         pm_reply_send(c->x, c->held.data, c->held.len);
         pm_buf_clear(&c->held);
-        pm_timer_set(&c->deadline, idle_ms(c));
         return !pm_reply_is_full(c->x);
     }
     if (c->said_error && !c->said_content) {
@@ -193,7 +220,6 @@ static bool stream_data(struct pm_call *c, const char *data, size_t len)
     if (c->assembly || (!c->said_content && c->held.len < HELD_BYTES_MAX && c->held_events < HELD_EVENTS_MAX))
         return true;
     commit(c);
-    pm_timer_set(&c->deadline, idle_ms(c));
     return !pm_reply_is_full(c->x);
 }
 
@@ -255,7 +281,6 @@ static bool whole_data(struct pm_call *c, const char *data, size_t len)
     if (!c->committed)
         commit(c);
     pm_reply_send(c->x, data, len);
-    pm_timer_set(&c->deadline, idle_ms(c));
     return !pm_reply_is_full(c->x);
 }
 
@@ -264,6 +289,11 @@ static void send_whole(struct pm_call *c)
     struct pm_exchange *x = c->x;
     int status = c->status;
     c->first_us = pm_clock_us();
+    if (c->opened) {
+        /* The caller has a stream already, and this is none. */
+        pm_attempt_failed(c, 502, "it answered without a stream", false);
+        return;
+    }
     pm_api_usage(c->held.data, c->held.len, &c->usage);
     pm_answer_headers(c);
     forward_headers(c);
@@ -345,6 +375,10 @@ static void refusal_done(struct pm_call *c, const struct pm_transfer_result *res
         c->overflow_of = context ? context : c->target->ctx_size ? c->target->ctx_size : 1;
     }
     set_refusal(c, status);
+    if (!overflow && !moves_on(status) && c->opened) {
+        pm_answer_refuse(c, status, c->fail_type, c->fail_body.data, c->fail_body.len);
+        return;
+    }
     if (!overflow && !moves_on(status)) {
         struct pm_exchange *x = c->x;
         pm_answer_headers(c);
@@ -386,6 +420,7 @@ static void head(void *arg, struct pm_transfer *t, int status)
 static bool data(void *arg, const char *bytes, size_t len)
 {
     struct pm_call *c = arg;
+    pm_wait_heard(c);
     if (!c->committed)
         c->head_us = pm_clock_us();
     return c->is_sse ? stream_data(c, bytes, len) : whole_data(c, bytes, len);
@@ -411,9 +446,8 @@ static void done(void *arg, const struct pm_transfer_result *result)
 
 const struct pm_transfer_events pm_answer_events = {.head = head, .data = data, .done = done};
 
-void pm_answer_deadline(void *call)
+void pm_answer_deadline(struct pm_call *c)
 {
-    struct pm_call *c = call;
     if (c->committed)
         finish_cut(c, "nothing came for too long");
     else

@@ -10,14 +10,16 @@
 
 enum { CONNECT_LOCAL_MS = 2000, CONNECT_CLOUD_MS = 5000 };
 
-/* Until the first byte. A local prompt may be long and its processing slow; a cloud that is silent is broken. */
-static const uint64_t FIRST_LOCAL_MS = 30 * 60 * 1000, FIRST_CLOUD_MS = 60 * 1000, WHOLE_CLOUD_MS = 600 * 1000;
-
 static void add_header(struct pm_call *c, const char *name, const char *value)
 {
     char *line = pm_asprintf("%s: %s", name, value);
     pm_strv_add(&c->headers, line, strlen(line));
     free(line);
+}
+
+static bool is_socket(const char *address)
+{
+    return strncmp(address, "unix:", 5) == 0;
 }
 
 static const char *asked(const struct pm_call *c, const char *name)
@@ -34,7 +36,11 @@ static void set_headers(struct pm_call *c)
     const char *type = asked(c, "content-type");
     if (c->body.len || c->raw_len)
         add_header(c, "Content-Type", c->has_api || !type ? "application/json" : type);
-    if (t->kind == PM_TARGET_OPENAI) {
+    if (t->kind == PM_TARGET_LOCAL && key) {
+        char *bearer = pm_asprintf("Bearer %s", key);
+        add_header(c, "Authorization", bearer);
+        free(bearer);
+    } else if (t->kind == PM_TARGET_OPENAI) {
         static const char *const kept[] = {"openai-beta"};
         for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
             if (asked(c, kept[i]))
@@ -58,12 +64,17 @@ static void set_headers(struct pm_call *c)
     }
 }
 
-static char *url_of(const struct pm_call *c)
+/* `address` is a local profile's: "unix:/path" or the beginning of a URL. */
+static char *url_of(const struct pm_call *c, const char *address)
 {
     const struct pm_target *t = c->target;
     const char *path = c->upstream_path;
-    if (t->kind == PM_TARGET_LOCAL)
-        return pm_asprintf("http://localhost%s", path);
+    if (t->kind == PM_TARGET_LOCAL) {
+        /* A base that ends with the version is forgiven. */
+        size_t len = strlen(address);
+        bool versioned = len > 3 && strcmp(address + len - 3, "/v1") == 0 && strncmp(path, "/v1/", 4) == 0;
+        return pm_asprintf("%s%s", is_socket(address) ? "http://localhost" : address, path + (versioned ? 3 : 0));
+    }
     /* An OpenAI base has the version in it, an Anthropic one has not; both are forgiven the other way. */
     size_t n = strlen(t->base_url);
     bool versioned = n > 3 && strcmp(t->base_url + n - 3, "/v1") == 0;
@@ -79,7 +90,8 @@ static void set_body(struct pm_call *c)
     if (!c->has_api)
         return;
     bool local = t->kind == PM_TARGET_LOCAL;
-    const char *model = local ? t->id : t->model ? t->model : c->model;
+    const char *own = local ? t->remote_model ? t->remote_model : t->id : t->model;
+    const char *model = own ? own : c->model;
     bool as_stream = local && pm_api_can_assemble(&c->api), streams = as_stream || c->api.stream;
     c->strips_progress = local && streams && !pm_json_span(&c->api.spans, c->api.body, "return_progress");
     struct pm_api_wishes wishes = {
@@ -91,18 +103,18 @@ static void set_body(struct pm_call *c)
         c->mend = pm_mend_new(c->api.protocol, t->id, c->api.prompt_tokens, c->strips_progress);
 }
 
-static void send_request(struct pm_call *c, const char *socket)
+static void send_request(struct pm_call *c, const char *address)
 {
     const struct pm_target *t = c->target;
     bool local = t->kind == PM_TARGET_LOCAL;
     pm_answer_reset(c);
     set_body(c);
     set_headers(c);
-    char *url = url_of(c);
+    char *url = url_of(c, address);
     bool has_body = c->has_api || c->raw_len;
     struct pm_transfer_spec spec = {.method = c->method,
                                     .url = url,
-                                    .unix_socket = local ? socket : NULL,
+                                    .unix_socket = local && is_socket(address) ? address + strlen("unix:") : NULL,
                                     .ca_file = t->ca_file,
                                     .headers = &c->headers,
                                     .body = !has_body    ? NULL
@@ -113,10 +125,7 @@ static void send_request(struct pm_call *c, const char *socket)
     c->attempts++;
     c->sent_us = pm_clock_us();
     c->transfer = pm_transfer_start(c->g->up, &spec, &pm_answer_events, c);
-    uint64_t first = t->first_token_ms;
-    if (!first)
-        first = local ? FIRST_LOCAL_MS : c->api.stream ? FIRST_CLOUD_MS : WHOLE_CLOUD_MS;
-    pm_timer_set(&c->deadline, first);
+    pm_wait_sent(c);
     free(url);
 }
 
@@ -128,6 +137,9 @@ static void ask_for_lease(struct pm_call *c)
         return;
     }
     snprintf(ask.profile, sizeof(ask.profile), "%s", c->target->id);
+    ask.conversation = c->has_api ? c->api.conversation : 0;
+    ask.prompt_tokens = c->has_api ? (uint32_t)c->api.prompt_tokens : 0;
+    ask.rank = c->rank;
     c->lease = ++c->g->next_id;
     c->granted = false;
     c->wait_start_us = pm_clock_us();
@@ -142,7 +154,7 @@ static void start_attempt(struct pm_call *c)
     else if (c->target->kind != PM_TARGET_LOCAL)
         send_request(c, NULL);
     else if (c->endpoint->kind == PM_ENDPOINT_LIGHT && s->ready && !c->retried)
-        send_request(c, s->socket);
+        send_request(c, s->address);
     else
         ask_for_lease(c);
 }
@@ -150,13 +162,7 @@ static void start_attempt(struct pm_call *c)
 static void nothing_left(struct pm_call *c)
 {
     if (c->fail_type && c->fail_status >= 400) {
-        struct pm_exchange *x = c->x;
-        int status = c->fail_status;
-        pm_answer_headers(c);
-        pm_answer_retry_after(c, status);
-        c->x = NULL;
-        pm_reply(x, status, c->fail_type, c->fail_body.data, c->fail_body.len);
-        pm_call_end(c, status);
+        pm_answer_refuse(c, c->fail_status, c->fail_type, c->fail_body.data, c->fail_body.len);
         return;
     }
     struct pm_buf text;
@@ -238,6 +244,7 @@ void pm_attempt_end(struct pm_call *c, enum pm_done how)
         struct pm_msg_done done = {.how = how};
         if (c->usage.prompt_processed > 0 && how == PM_DONE_OK) {
             done.prompt_tokens = (uint32_t)c->usage.prompt_processed;
+            done.cached_tokens = c->usage.cached > 0 ? (uint32_t)c->usage.cached : 0;
             done.prompt_ms = (float)c->usage.prompt_ms;
             done.output_tokens = c->usage.output > 0 ? (uint32_t)c->usage.output : 0;
             done.output_ms = (float)c->usage.output_ms;
@@ -259,8 +266,8 @@ static void granted(struct pm_call *c, const struct pm_msg *msg)
         pm_attempt_failed(c, 502, "the backend manager spoke in riddles", false);
         return;
     }
-    grant.socket[sizeof(grant.socket) - 1] = 0;
-    send_request(c, grant.socket);
+    grant.address[sizeof(grant.address) - 1] = 0;
+    send_request(c, grant.address);
 }
 
 static void denied(struct pm_call *c, const struct pm_msg *msg)

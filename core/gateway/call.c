@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
@@ -26,7 +27,7 @@ struct pm_call *pm_call_new(struct pm_gateway *g, struct pm_exchange *x, const s
     pm_buf_init(&c->fail_body, REFUSAL_MAX);
     pm_sse_reader_init(&c->sse);
     pm_timer_init(&c->pause, g->loop, pm_attempt_again, c);
-    pm_timer_init(&c->deadline, g->loop, pm_answer_deadline, c);
+    pm_wait_init(c);
     c->next = g->calls;
     if (c->next)
         c->next->prev = c;
@@ -56,6 +57,7 @@ static void release(void *arg)
     pm_sse_reader_release(&c->sse);
     pm_timer_release(&c->deadline);
     pm_timer_release(&c->pause);
+    pm_timer_release(&c->ping);
     free(c);
 }
 
@@ -64,6 +66,7 @@ void pm_call_free(struct pm_call *c)
     pm_attempt_end(c, PM_DONE_ABANDONED);
     pm_timer_clear(&c->deadline);
     pm_timer_clear(&c->pause);
+    pm_timer_clear(&c->ping);
     if (c->prev)
         c->prev->next = c->next;
     else
@@ -78,13 +81,8 @@ void pm_call_refuse(struct pm_call *c, int status, const char *code, const char 
     struct pm_buf body;
     pm_buf_init(&body, 32768);
     pm_api_error_body(c->anthropic, status, code, message, c->id, &body);
-    pm_answer_headers(c);
-    pm_answer_retry_after(c, status);
-    struct pm_exchange *x = c->x;
-    c->x = NULL;
-    pm_reply(x, status, "application/json", body.data, body.len);
+    pm_answer_refuse(c, status, "application/json", body.data, body.len);
     pm_buf_release(&body);
-    pm_call_end(c, status);
 }
 
 /* `model` of a query string; the caller frees. */
@@ -191,6 +189,19 @@ static void prefer_ready(struct pm_call *c)
     }
 }
 
+/* The caller's word, else the route's. */
+static unsigned rank_of(const struct pm_call *c)
+{
+    static const char *const names[] = {[PM_RANK_HIGH] = "high", [PM_RANK_NORMAL] = "normal", [PM_RANK_LOW] = "low"};
+    const char *asked = pm_http_header(pm_exchange_head(c->x), "x-pointsman-priority");
+    const char *words[] = {asked, c->input.route ? c->input.route->priority : NULL};
+    for (size_t w = 0; w < 2; w++)
+        for (unsigned i = 0; words[w] && i < 3; i++)
+            if (strcasecmp(words[w], names[i]) == 0)
+                return i;
+    return PM_RANK_NORMAL;
+}
+
 void pm_call_start(struct pm_gateway *g, struct pm_exchange *x, const struct pm_endpoint *e, const char *rest)
 {
     struct pm_call *c = pm_call_new(g, x, e);
@@ -200,5 +211,7 @@ void pm_call_start(struct pm_gateway *g, struct pm_exchange *x, const struct pm_
         return;
     if (e->kind == PM_ENDPOINT_LIGHT)
         prefer_ready(c);
+    c->rank = rank_of(c);
+    pm_wait_begin(c);
     pm_attempt_next(c);
 }

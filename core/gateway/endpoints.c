@@ -102,6 +102,7 @@ static const struct pm_endpoint endpoints[] = {
     {"/models", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_models},
     {"/models/load", POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_load},
     {"/models/unload", POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_unload},
+    {"/models/sse", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_models_sse},
     {"/models/*", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_model},
     {"/route", POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_route},
     {"/running", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_running},

@@ -106,10 +106,10 @@ static void init_targets(struct pm_gateway *g)
         *self = i;
         g->direct[i] =
             (struct pm_route){.id = t->id, .file = t->file, .targets = self, .n_targets = 1, .fallback = -1};
-        if (t->kind == PM_TARGET_LOCAL)
-            continue;
         struct pm_target_state *s = &g->states[i];
         s->key = read_key(t);
+        if (t->kind == PM_TARGET_LOCAL)
+            continue;
         s->ready = true;
         if (!s->key && (t->api_key_env || t->api_key_file))
             s->down = pm_asprintf("its key is missing: %s", t->api_key_env ? t->api_key_env : t->api_key_file);
@@ -149,18 +149,25 @@ static void set_state(struct pm_gateway *g, const cJSON *item)
     if (!t || t->kind != PM_TARGET_LOCAL)
         return;
     struct pm_target_state *s = &g->states[t->index];
+    const char *state = pm_json_str(item, "state");
+    double progress = pm_json_num(item, "progress", 0);
+    bool news =
+        !s->state || !state || strcmp(state, s->state) != 0 || progress < s->progress || progress > s->progress;
+    s->progress = progress;
     free(s->down);
-    free(s->socket);
+    free(s->address);
     free(s->state);
     s->state = pm_strdup(pm_json_str(item, "state"));
     s->down = pm_strdup(pm_json_str(item, "down"));
-    s->socket = pm_strdup(pm_json_str(item, "socket"));
+    s->address = pm_strdup(pm_json_str(item, "address"));
     s->ready = s->state && strcmp(s->state, "ready") == 0;
     s->wait_s = pm_json_num(item, "wait_s", 0);
     s->prompt_tps = pm_json_num(item, "prompt_tps", 0);
     s->context = (long long)pm_json_num(item, "context", 0);
     s->caps = (unsigned)pm_json_num(item, "caps", 0);
     s->caps_known = pm_json_true(item, "caps_known");
+    if (news)
+        pm_listeners_tell(g, t->index);
 }
 
 void pm_gateway_state(struct pm_gateway *g, const char *json)
@@ -180,6 +187,7 @@ void pm_gateway_state(struct pm_gateway *g, const char *json)
 static void drain(struct pm_gateway *g, bool now)
 {
     g->draining = true;
+    pm_listeners_end(g);
     pm_http_server_drain(g->http, now);
 }
 
@@ -228,6 +236,9 @@ static void manager_gone(void *arg, const char *why)
     }
     fail_waiting_calls(g);
     drain(g, true);
+    /* The next manager wants this address before our last stream has ended. */
+    close(g->listen_fd);
+    g->listen_fd = -1;
 }
 
 static void drained(void *arg)
@@ -286,7 +297,7 @@ static void release_targets(struct pm_gateway *g)
         struct pm_target_state *s = &g->states[i];
         free(s->key);
         free(s->down);
-        free(s->socket);
+        free(s->address);
         free(s->state);
         free(g->direct[i].targets);
     }

@@ -5,7 +5,7 @@
  *   read the body                       call.c               pm_call_start   (core/api)
  *   judge and decide                    decide_request.c     pm_call_decide  (core/route)
  *   next attempt: slot, request         attempt.c            pm_attempt_next (channel, core/upstream)
- *   hold until content, then stream     answer.c             pm_answer_*     (core/http)
+ *   hold until content, then stream     answer.c, wait.c     pm_answer_*     (core/http)
  *   log, count, tell the policies       record.c             pm_call_end
  */
 #ifndef PM_GATEWAY_GATEWAY_PRIV_H
@@ -24,14 +24,14 @@
 
 /* What the worker knows of a target beyond its configuration. */
 struct pm_target_state {
-    char *key;  /* of a cloud model, NULL for none */
+    char *key;  /* of a cloud model or a remote profile, NULL for none */
     bool ready; /* a local profile that answers now */
-    double wait_s, prompt_tps;
+    double wait_s, prompt_tps, progress;
     unsigned caps;
     bool caps_known;
     long long context;
-    char *down; /* why it cannot be used at present, or NULL */
-    char *socket;
+    char *down;                /* why it cannot be used at present, or NULL */
+    char *address;             /* where it listens: "unix:/path" or the beginning of a URL */
     struct pm_breaker breaker; /* of a cloud model; the manager looks after the local ones */
     char *state;               /* as the manager names it */
 };
@@ -63,6 +63,7 @@ struct pm_gateway {
     uint64_t request_base, requests;
     struct pm_call *calls;
     struct pm_question *questions;
+    struct pm_listener *listeners; /* of GET /models/sse */
     bool accepting, draining, drain_now;
     int64_t started_s;
     int exit_code;
@@ -98,7 +99,8 @@ struct pm_call {
 
     struct pm_api_request api;
     bool has_api;
-    char *model; /* as asked for; survives the api request */
+    char *model;   /* as asked for; survives the api request */
+    unsigned rank; /* enum pm_rank */
     struct pm_route_input input;
     struct pm_target_view *views;
     struct pm_decision *decision;
@@ -112,7 +114,11 @@ struct pm_call {
     struct pm_transfer *transfer;
     struct pm_strv headers;
     struct pm_buf body; /* as it is sent */
-    struct pm_timer deadline, pause;
+    struct pm_timer deadline, pause, ping;
+    uint64_t heard_ms; /* when the last byte of this attempt came, 0 none yet */
+    bool suspected;    /* the manager has been told of the silence since then */
+    bool opened;       /* a stream was begun with nothing but signs of life in it */
+    unsigned pings;
 
     int status; /* of the answer under way */
     bool is_sse, committed, ended;
@@ -172,6 +178,12 @@ void pm_answer_unload_all(struct pm_gateway *g, struct pm_exchange *x, const cha
 /* "unknown model x: did you mean y? Known are ..." */
 void pm_unknown_model_text(const struct pm_gateway *g, const char *model, struct pm_buf *out);
 
+/* events.c */
+void pm_answer_models_sse(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
+/* Something has changed for that target. */
+void pm_listeners_tell(struct pm_gateway *g, size_t target);
+void pm_listeners_end(struct pm_gateway *g);
+
 /* decide_request.c */
 /* Views of the targets that may answer `model`, judged and decided. False: no such model. */
 bool pm_call_decide(struct pm_call *c, const char *model);
@@ -194,10 +206,22 @@ void pm_attempt_again(void *call);
 void pm_attempt_end(struct pm_call *c, enum pm_done how);
 void pm_lease_message(struct pm_gateway *g, const struct pm_msg *msg);
 
+/* wait.c */
+void pm_wait_init(struct pm_call *c);
+/* A streaming caller hears something while it waits, from now on. */
+void pm_wait_begin(struct pm_call *c);
+/* The request has been sent; something of the answer has come. */
+void pm_wait_sent(struct pm_call *c);
+void pm_wait_heard(struct pm_call *c);
+void pm_wait_look(void *call);
+
 /* answer.c */
+/* The end of a call that got no answer: in the stream where one was begun already. */
+void pm_answer_refuse(struct pm_call *c, int status, const char *type, const char *body, size_t len);
 extern const struct pm_transfer_events pm_answer_events;
 extern const struct pm_exchange_events pm_answer_exchange_events;
-void pm_answer_deadline(void *call);
+/* Nothing came for too long. */
+void pm_answer_deadline(struct pm_call *c);
 void pm_answer_reset(struct pm_call *c);
 void pm_answer_headers(struct pm_call *c);
 /* Where the status asks clients to come again: when. Never 0, on which agents burn their tries at once. */

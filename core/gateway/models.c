@@ -202,7 +202,7 @@ void pm_answer_running(struct pm_gateway *g, struct pm_exchange *x, const char *
                                                                  : "stopping");
         cJSON_AddStringToObject(item, "name", t->name ? t->name : t->id);
         cJSON_AddStringToObject(item, "description", t->description ? t->description : "");
-        cJSON_AddStringToObject(item, "proxy", s->socket ? s->socket : "");
+        cJSON_AddStringToObject(item, "proxy", s->address ? s->address : "");
         cJSON_AddNumberToObject(item, "ttl", (double)t->ttl_ms / 1000);
         cJSON_AddItemToArray(list, item);
     }

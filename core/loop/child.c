@@ -57,6 +57,21 @@ static void look(void *arg)
         ended(-1, 0, child);
 }
 
+pid_t pm_child_fork(void)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int signo = 1; signo < NSIG; signo++)
+            signal(signo, SIG_DFL);
+        sigemptyset(&before);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return pid;
+}
+
 struct pm_child *pm_child_watch(struct pm_loop *loop, pid_t pid, void (*fn)(void *arg, const struct pm_child_end *end),
                                 void *arg, struct pm_error *err)
 {

@@ -11,6 +11,10 @@
 
 struct pm_child;
 
+/* As fork(2), with the handlers of signals as they were when the process began in the child: one that came before it
+ * calls execve would else run ours, and wake the parent through the descriptors that both share. */
+pid_t pm_child_fork(void);
+
 /* How a process ended. An adopted process's status is not to be had: `known` is false. */
 struct pm_child_end {
     bool known;

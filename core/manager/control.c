@@ -83,7 +83,7 @@ static void op_switch(struct pm_manager *m, struct pm_channel *ch, uint32_t id, 
         return;
     }
     pm_profile_want(p);
-    if (p->state == PM_FAILED)
+    if (p->state == PM_FAILED && !p->wanted)
         reply_error(ch, id, p->reason);
     else
         reply_ok(ch, id);
@@ -188,6 +188,9 @@ void pm_control_message(struct pm_manager *m, struct pm_channel *ch, const struc
 void pm_control_profile_changed(struct pm_profile *p)
 {
     if (p->state != PM_READY && p->state != PM_FAILED && p->state != PM_OFF)
+        return;
+    /* On its way through `off` to the load that was asked for. */
+    if (p->state != PM_READY && p->wanted)
         return;
     for (struct pm_waiting_reply **at = &p->m->waiting_replies; *at;) {
         struct pm_waiting_reply *w = *at;

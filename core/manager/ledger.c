@@ -1,28 +1,30 @@
 #include "core/manager/ledger.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/alloc.h"
+#include "core/manager/devices.h"
+#include "core/manager/estimate.h"
+
 /* Share of the machine's memory that profiles may take when [manager] RAM does not say. */
 static const double RAM_SHARE = 0.9;
 
-/* Without VRAM= or RAM=: the files, a tenth more for their tensors' padding, and a compute buffer. */
+/* Where a model's head cannot be read: the files, a tenth more for their tensors' padding, and a compute buffer. */
 static const double FILE_FACTOR = 1.1;
 enum { COMPUTE_MIB = 256 };
 
+/* Beside its buffers a server takes this, and on each device its context and kernels. */
+enum { OWN_RAM_MIB = 64, OWN_DEVICE_MIB = 300 };
+
 static long long machine_ram_mib(void)
 {
-    char line[128];
-    long long kib = 0;
-    FILE *f = fopen("/proc/meminfo", "re");
-    while (f && fgets(line, sizeof(line), f))
-        if (sscanf(line, "MemTotal: %lld kB", &kib) == 1)
-            break;
-    if (f)
-        fclose(f);
-    return (long long)((double)(kib / 1024) * RAM_SHARE);
+    long long total, available;
+    pm_machine_memory(&total, &available);
+    return (long long)((double)total * RAM_SHARE);
 }
 
 void pm_capacity_read(const struct pm_manager_conf *conf, struct pm_capacity *out)
@@ -51,6 +53,39 @@ static void spread(long long mib, const struct pm_capacity *cap, struct pm_need 
         out->ram = mib;
 }
 
+static long long mib_of(uint64_t bytes)
+{
+    return (long long)(bytes >> 20) + 1;
+}
+
+/* N_GPU_LAYERS=0 and --device none keep a model off the devices. */
+static bool is_on_cpu(const struct pm_target *t)
+{
+    return t->n_gpu_layers && strcmp(t->n_gpu_layers, "0") == 0;
+}
+
+static void from_head(const struct pm_target *t, const struct pm_gguf *g, const struct pm_estimate *e,
+                      const struct pm_capacity *cap, struct pm_need *out)
+{
+    struct pm_placement p;
+    long long extra = file_mib(t->mmproj) + file_mib(t->draft_model);
+    if (!cap->n_devices || is_on_cpu(t)) {
+        long long all = mib_of(g->total_bytes + e->kv_total + e->compute + e->output) + extra;
+        if (cap->has_unknown_device && !is_on_cpu(t))
+            out->device[0] = all + OWN_DEVICE_MIB;
+        else
+            out->ram = all + OWN_RAM_MIB;
+        return;
+    }
+    pm_place(g, e, cap->device, cap->n_devices, OWN_DEVICE_MIB, &p);
+    for (size_t d = 0; d < p.n_devices; d++)
+        if (p.device[d].used)
+            out->device[d] = p.device[d].used + OWN_DEVICE_MIB;
+    if (p.n_devices)
+        out->device[p.n_devices - 1] += extra;
+    out->ram = p.host + OWN_RAM_MIB;
+}
+
 void pm_need_of(const struct pm_target *t, const struct pm_capacity *cap, struct pm_need *out)
 {
     *out = (struct pm_need){0};
@@ -59,9 +94,22 @@ void pm_need_of(const struct pm_target *t, const struct pm_capacity *cap, struct
         out->ram = t->ram.n ? t->ram.v[0] : 0;
         return;
     }
-    long long files = file_mib(t->model) + file_mib(t->mmproj) + file_mib(t->draft_model);
+    struct pm_gguf *g = pm_calloc(1, sizeof(*g));
+    struct pm_estimate *e = pm_calloc(1, sizeof(*e));
+    struct pm_estimate_options o;
+    struct pm_strv words = {0};
+    struct pm_error err = {0};
+    pm_estimate_options_of(t, &words, &o);
     out->estimated = true;
-    spread((long long)((double)files * FILE_FACTOR) + COMPUTE_MIB, cap, out);
+    if (t->model && pm_gguf_read(t->model, g, &err) == PM_OK && pm_estimate(g, &o, e, &err)) {
+        from_head(t, g, e, cap, out);
+    } else {
+        long long files = file_mib(t->model) + file_mib(t->mmproj) + file_mib(t->draft_model);
+        spread((long long)((double)files * FILE_FACTOR) + COMPUTE_MIB, cap, out);
+    }
+    pm_strv_release(&words);
+    free(g);
+    free(e);
 }
 
 bool pm_fits(const struct pm_capacity *cap, const struct pm_need *const *needs, size_t n)

@@ -21,7 +21,7 @@ struct pm_capacity {
 /* From [manager] DEVICES and RAM, else from the machine. */
 void pm_capacity_read(const struct pm_manager_conf *conf, struct pm_capacity *out);
 
-/* VRAM= and RAM= of the profile, else an estimate from the size of its files. */
+/* VRAM= and RAM= of the profile, else an estimate from its model file's head, else from the size of its files. */
 void pm_need_of(const struct pm_target *t, const struct pm_capacity *cap, struct pm_need *out);
 
 /* Do all of them fit at once? A device of unknown size holds one profile. */

@@ -118,3 +118,28 @@ const char *pm_logtail_cause(const struct pm_logtail *tail, bool any)
         }
     return any ? line_back(tail, 0) : NULL;
 }
+
+bool pm_log_line_says_oom(const char *line)
+{
+    static const char *const words[] = {
+        "out of memory",      "out of device memory", "cudamalloc failed", "hipmalloc failed",
+        "failed to allocate", "allocation failed",    "not enough memory", "insufficient memory",
+        "outofdevicememory",  "erroroutofmemory",     "bad_alloc",         "unable to allocate"};
+    /* The server goes on with a smaller buffer. */
+    if (strcasestr(line, "retrying without pipeline parallelism"))
+        return false;
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+        if (strcasestr(line, words[i]))
+            return true;
+    return false;
+}
+
+bool pm_logtail_says_oom(const struct pm_logtail *tail)
+{
+    for (size_t back = 0; back < 40; back++) {
+        const char *line = line_back(tail, back);
+        if (line && pm_log_line_says_oom(line))
+            return true;
+    }
+    return false;
+}

@@ -25,4 +25,10 @@ void pm_logtail_last(const struct pm_logtail *tail, size_t n, struct pm_buf *out
 /* The line that most likely tells why the server ended, or NULL; with `any` the last line when none looks like it. */
 const char *pm_logtail_cause(const struct pm_logtail *tail, bool any);
 
+/* Do the last lines say that there was not enough memory (of the machine or of a device)? */
+bool pm_logtail_says_oom(const struct pm_logtail *tail);
+
+/* Does the line say so? */
+bool pm_log_line_says_oom(const char *line);
+
 #endif

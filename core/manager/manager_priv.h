@@ -2,8 +2,7 @@
  *
  *   serve.c    start, configuration, signals, end
  *   workers.c  worker processes and generations of configuration
- *   profile.c  states of the profiles; runs the scheduler
- *   lease.c    requests for slots
+ *   profile.h  profiles and their leases
  *   control.c  the control socket, and questions that workers hand on
  *   status.c   what is told about all of it
  */
@@ -15,49 +14,8 @@
 #include "core/channel/channel.h"
 #include "core/conf/conf.h"
 #include "core/loop/files.h"
-#include "core/manager/ledger.h"
 #include "core/manager/manager.h"
-#include "core/manager/server.h"
-
-/* off -> loading -> ready -> draining -> stopping -> off
- *           \________\_________\___________> failed -> loading ...   (pm_profile_enter is the only door) */
-enum pm_profile_state { PM_OFF, PM_LOADING, PM_READY, PM_DRAINING, PM_STOPPING, PM_FAILED };
-
-struct pm_profile {
-    struct pm_manager *m;
-    struct pm_profile *next;
-    char *id;
-    const struct pm_target *conf; /* in the manager's configuration; NULL once it has been removed from there */
-    enum pm_profile_state state;
-    struct pm_server *server;
-    struct pm_server_paths paths;
-    struct pm_need need;
-    uint64_t command; /* fingerprint of what runs */
-    unsigned run;     /* number of the current server process, so that leases of an older one are known */
-    unsigned leases, waiting;
-    long long slots;
-    struct pm_server_props props;
-    bool has_props;
-    bool wanted; /* asked for by hand or PRELOAD; counts as a waiter */
-    uint64_t wanted_since_ms;
-    uint64_t load_start_us, ready_since_ms, last_used_ms, retry_at_ms, drain_start_ms;
-    uint64_t suspect_until_ms; /* a worker could not reach it: no slot is given until it is known whether it lives */
-    double load_ms;            /* of the last load, 0 not known */
-    double prompt_tps, output_tps; /* measured, 0 not known */
-    unsigned loads, failures;      /* failures in a row */
-    char reason[512];              /* of the last failure or state */
-    const char *cause;             /* of the switch under way, for the metric */
-};
-
-struct pm_lease {
-    struct pm_lease *next; /* in the manager's list, oldest first */
-    struct pm_worker *worker;
-    uint32_t id;
-    struct pm_profile *profile;
-    bool granted;
-    unsigned run;
-    uint64_t asked_ms, granted_ms;
-};
+#include "core/manager/profile.h"
 
 struct pm_generation {
     unsigned number;
@@ -120,6 +78,11 @@ struct pm_manager {
     struct pm_profile *profiles;
     struct pm_lease *leases;
     struct pm_capacity capacity;
+    struct pm_devices *devices;   /* NULL where [manager] DEVICES says what there is */
+    struct pm_measured *measured; /* by command, kept in the state folder */
+    struct pm_warm *warm;         /* a file that is being read ahead, NULL for none */
+    uint64_t freed_ms;            /* when a server of ours ended last: its memory may come back late */
+    uint64_t look_again_at_ms;    /* when the timer of that name fires, 0 never */
     struct pm_timer look_again, tick, publish;
     bool scheduling, schedule_again;
 
@@ -146,31 +109,6 @@ void pm_manager_candidate_failed(struct pm_manager *m, const char *plugin, const
 void pm_manager_stop(struct pm_manager *m, bool keep_servers);
 void pm_manager_maybe_end(struct pm_manager *m);
 void pm_generation_release(struct pm_generation *g);
-
-/* profile.c */
-void pm_profiles_sync(struct pm_manager *m);
-void pm_profiles_schedule(struct pm_manager *m);
-void pm_profiles_tick(void *manager);
-void pm_profiles_stop_all(struct pm_manager *m);
-bool pm_profiles_all_off(const struct pm_manager *m);
-void pm_profiles_free(struct pm_manager *m);
-struct pm_profile *pm_profile_find(const struct pm_manager *m, const char *id);
-const char *pm_profile_state_name(enum pm_profile_state s);
-void pm_profile_want(struct pm_profile *p);
-/* Lets its requests finish and stops it. */
-void pm_profile_unload(struct pm_profile *p, const char *cause);
-double pm_profile_expected_load_ms(const struct pm_profile *p);
-
-/* lease.c */
-void pm_lease_ask(struct pm_worker *w, const struct pm_msg *msg);
-void pm_lease_cancel(struct pm_worker *w, uint32_t id);
-void pm_lease_done(struct pm_worker *w, const struct pm_msg *msg);
-void pm_leases_of_worker_end(struct pm_worker *w);
-void pm_leases_grant(struct pm_profile *p);
-void pm_leases_deny(struct pm_profile *p, enum pm_deny why, unsigned retry_after_s, const char *reason);
-/* Denies what has waited longer than that. */
-void pm_leases_expire(struct pm_manager *m, uint64_t max_wait_ms);
-uint64_t pm_leases_oldest_ms(const struct pm_profile *p);
 
 /* control.c */
 int pm_control_open(struct pm_manager *m, struct pm_error *err) PM_MUST;

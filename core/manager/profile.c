@@ -1,4 +1,5 @@
-/* States of the profiles, and the scheduler's orders carried out. */
+#include "core/manager/profile.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,9 @@ enum { LOAD_STALL_MS = 5 * 60 * 1000 };
 
 /* Pause after a failure, doubling; a server that ran well and died is started again at once. */
 enum { RETRY_FIRST_MS = 1000, RETRY_MOST_MS = 120000 };
+
+/* A profile that does not fit is not tried again by itself for this long. */
+enum { OOM_PAUSE_MS = 10 * 60 * 1000 };
 
 /* Disk speed assumed for a load that was never measured. */
 static const double ASSUMED_MIB_PER_S = 1000, ASSUMED_START_MS = 500;
@@ -74,17 +78,23 @@ double pm_profile_expected_load_ms(const struct pm_profile *p)
     return ASSUMED_START_MS + mib / ASSUMED_MIB_PER_S * 1000;
 }
 
-static uint64_t command_of(const struct pm_target *t, const char *socket)
+struct pm_server_spec pm_profile_server_spec(struct pm_profile *p)
 {
-    struct pm_strv argv = {0};
-    uint64_t h = PM_HASH_SEED;
-    pm_conf_argv(t, socket, &argv);
-    for (size_t i = 0; i < argv.n; i++)
-        h = pm_hash(argv.items[i], strlen(argv.items[i]) + 1, h);
-    for (size_t i = 0; i < t->env.n; i++)
-        h = pm_hash(t->env.items[i], strlen(t->env.items[i]) + 1, h);
-    pm_strv_release(&argv);
-    return h;
+    return (struct pm_server_spec){.loop = p->m->loop,
+                                   .up = p->m->up,
+                                   .conf = p->conf,
+                                   .paths = &p->paths,
+                                   .events = &pm_profile_server_events,
+                                   .arg = p};
+}
+
+static unsigned slots_of(const struct pm_target *t)
+{
+    /* How many a remote server has is not known: it queues what is too much for it. */
+    enum { REMOTE_SLOTS = 16 };
+    if (t->slots)
+        return (unsigned)t->slots;
+    return pm_target_is_remote(t) ? REMOTE_SLOTS : 1;
 }
 
 static void server_ready(void *arg)
@@ -100,11 +110,17 @@ static void server_ready(void *arg)
     } else {
         snprintf(text, sizeof(text), "adopted");
     }
-    p->failures = 0;
+    p->failures = p->ooms = 0;
     p->wanted = false;
+    p->step = PM_STEP_NONE;
+    p->progress = 1;
+    pm_memory_measured(p);
+    if (p->conf)
+        pm_kv_server_up(p->kv, p->server, p->conf, p->command, (unsigned)p->slots);
     p->ready_since_ms = p->last_used_ms = now / 1000;
     if (p->state == PM_LOADING)
         enter(p, PM_READY, text);
+    pm_warm_look(p->m);
     pm_profiles_schedule(p->m);
 }
 
@@ -113,8 +129,11 @@ static void server_props(void *arg, const struct pm_server_props *props)
     struct pm_profile *p = arg;
     p->props = *props;
     p->has_props = true;
-    if (props->slots > 0)
+    if (props->slots > 0) {
         p->slots = props->slots;
+        if (p->conf)
+            pm_kv_server_up(p->kv, p->server, p->conf, p->command, (unsigned)p->slots);
+    }
     pm_status_publish(p->m, true);
     pm_profiles_schedule(p->m);
 }
@@ -136,20 +155,60 @@ static void note_failure(struct pm_profile *p, bool was_up, const char *why)
         pm_leases_deny(p, PM_DENY_FAILED, (unsigned)(pause / 1000), p->reason);
 }
 
-static void server_ended(void *arg, const char *why)
+static void server_line(void *arg, const char *line)
+{
+    struct pm_profile *p = arg;
+    pm_measure_line(&p->measure, line);
+}
+
+static void server_progress(void *arg, double share)
+{
+    struct pm_profile *p = arg;
+    p->progress = share;
+    pm_status_publish(p->m, false);
+}
+
+/* A load that failed for want of memory, with its numbers. */
+static void out_of_memory(struct pm_profile *p, const char *said)
+{
+    char why[512];
+    if (pm_health_out_of_memory(p, said, why, sizeof(why))) {
+        pm_memory_need(p);
+        enter(p, PM_OFF, "out of memory: tried again without others");
+        return;
+    }
+    note_failure(p, false, why);
+    /* It would be the same the next time: until the configuration changes or somebody asks for it by hand. */
+    p->retry_at_ms = pm_clock_ms() + OOM_PAUSE_MS;
+}
+
+static void server_ended(void *arg, const struct pm_server_end *end)
 {
     struct pm_profile *p = arg;
     enum pm_profile_state was = p->state;
     pm_server_free(p->server);
+    pm_kv_server_down(p->kv);
     p->server = NULL;
     p->leases = 0;
+    p->is_probed = false;
+    p->step = PM_STEP_NONE;
     p->run++;
+    p->m->freed_ms = pm_clock_ms();
     if (was == PM_STOPPING) {
         count_switch(p, "unload");
-        enter(p, PM_OFF, p->cause);
+        pm_unload_end(p);
+        return;
+    }
+    if (end->absent || (was == PM_LOADING && !p->load_start_us)) {
+        /* What was to be adopted is not there, or was about to end. */
+        p->wanted = p->conf && p->conf->preload;
+        enter(p, PM_OFF, NULL);
+    } else if (end->out_of_memory && was == PM_LOADING) {
+        count_switch(p, "crash");
+        out_of_memory(p, end->why);
     } else {
         char text[512];
-        snprintf(text, sizeof(text), "%s: %s", was == PM_LOADING ? "the load failed" : "the server died", why);
+        snprintf(text, sizeof(text), "%s: %s", was == PM_LOADING ? "the load failed" : "the server died", end->why);
         count_switch(p, "crash");
         note_failure(p, was == PM_READY || was == PM_DRAINING, text);
     }
@@ -157,45 +216,46 @@ static void server_ended(void *arg, const char *why)
     pm_manager_maybe_end(p->m);
 }
 
-static const struct pm_server_events server_events = {
-    .ready = server_ready, .props = server_props, .ended = server_ended};
+void pm_profile_off(struct pm_profile *p)
+{
+    enter(p, PM_OFF, p->cause);
+    pm_profiles_schedule(p->m);
+    pm_manager_maybe_end(p->m);
+}
+
+void pm_profile_stopping(struct pm_profile *p)
+{
+    enter(p, PM_STOPPING, p->cause);
+}
+
+void pm_profile_load_failed(struct pm_profile *p, const char *why)
+{
+    p->step = PM_STEP_NONE;
+    note_failure(p, false, why);
+    pm_profiles_schedule(p->m);
+}
+
+const struct pm_server_events pm_profile_server_events = {.ready = server_ready,
+                                                          .props = server_props,
+                                                          .line = server_line,
+                                                          .progress = server_progress,
+                                                          .ended = server_ended};
 
 static void load(struct pm_profile *p)
 {
-    struct pm_strv argv = {0};
-    struct pm_error err = {0};
-    char *server = pm_conf_server_path(p->conf);
     p->run++;
     p->leases = 0;
     p->suspect_until_ms = 0;
-    p->slots = p->conf->slots ? p->conf->slots : 1;
-    uint64_t command = command_of(p->conf, p->paths.socket);
+    p->slots = slots_of(p->conf);
+    uint64_t command = pm_server_command(p->conf, &p->paths);
     p->has_props = p->has_props && command == p->command;
     p->command = command;
     p->load_start_us = pm_clock_us();
     if (!p->cause)
         p->cause = "request";
     enter(p, PM_LOADING, NULL);
-    pm_conf_argv(p->conf, p->paths.socket, &argv);
-    if (!server)
-        pm_error_set(&err, PM_ENOTFOUND,
-                     "there is no llama-server: install llama.cpp, or set LLAMA_SERVER=/path in models.conf");
-    else
-        p->server = pm_server_start(p->m->loop, p->m->up, &p->paths, &argv, &p->conf->env, &server_events, p, &err);
-    if (p->server) {
-        p->loads++;
-        count_switch(p, "load");
-    } else {
-        note_failure(p, false, err.msg);
-    }
-    pm_strv_release(&argv);
-    free(server);
-}
-
-static void stop_server(struct pm_profile *p)
-{
-    enter(p, PM_STOPPING, p->cause);
-    pm_server_stop(p->server);
+    count_switch(p, "load");
+    pm_load_begin(p);
 }
 
 void pm_profile_unload(struct pm_profile *p, const char *cause)
@@ -207,7 +267,7 @@ void pm_profile_unload(struct pm_profile *p, const char *cause)
         enter(p, PM_DRAINING, cause);
     } else if (p->state == PM_LOADING) {
         p->cause = cause;
-        stop_server(p);
+        pm_unload_begin(p);
     } else if (p->state == PM_FAILED) {
         p->failures = 0;
         enter(p, PM_OFF, cause);
@@ -221,6 +281,7 @@ void pm_profile_want(struct pm_profile *p)
         p->wanted_since_ms = pm_clock_ms();
     p->wanted = true;
     p->retry_at_ms = 0;
+    p->alone = false;
     p->cause = "manual";
     pm_profiles_schedule(p->m);
 }
@@ -235,35 +296,37 @@ static enum pm_sched_state sched_state(const struct pm_profile *p)
         return PM_SCHED_READY;
     case PM_DRAINING:
         return PM_SCHED_DRAINING;
+    case PM_LOADING:
+        return PM_SCHED_LOADING;
     default:
-        return PM_SCHED_MOVING;
+        return PM_SCHED_STOPPING;
     }
-}
-
-/* Three loads' time: below that, switching to and fro costs more than it brings. */
-static uint64_t residency(const struct pm_profile *p)
-{
-    uint64_t ms = p->m->current->conf->manager.min_residency_ms;
-    uint64_t most = p->m->current->conf->manager.max_wait_ms / 4;
-    if (!ms)
-        ms = (uint64_t)(3 * p->load_ms);
-    return ms < most ? ms : most;
 }
 
 static void describe(const struct pm_profile *p, uint64_t now, struct pm_sched_profile *out)
 {
-    uint64_t oldest = pm_leases_oldest_ms(p);
+    struct pm_waiters w = pm_leases_waiters(p, now);
+    uint64_t load_ms = (uint64_t)pm_profile_expected_load_ms(p);
+    uint64_t residency = p->m->current->conf->manager.min_residency_ms;
+    if (!p->waiting && p->wanted)
+        w = (struct pm_waiters){.oldest_ms = p->wanted_since_ms, .rank = PM_RANK_NORMAL, .due_ms = PM_SCHED_NEVER_DUE};
     *out = (struct pm_sched_profile){.state = sched_state(p),
                                      .pinned = p->conf && p->conf->pin,
                                      .stale = p->state == PM_READY &&
-                                              (!p->conf || command_of(p->conf, p->paths.socket) != p->command),
+                                              (!p->conf || pm_server_command(p->conf, &p->paths) != p->command),
                                      .blocked = !p->conf || now < p->retry_at_ms || p->m->stopping,
                                      .waiting = p->waiting + p->wanted,
                                      .leases = p->leases,
-                                     .oldest_ms = p->waiting ? oldest : p->wanted_since_ms,
+                                     .rank = w.rank,
+                                     .oldest_ms = w.oldest_ms,
+                                     .due_ms = w.due_ms,
+                                     .load_ms = load_ms,
+                                     .drain_ms = (uint64_t)pm_lease_usual_ms(p),
                                      .ready_since_ms = p->ready_since_ms,
                                      .last_used_ms = p->last_used_ms,
-                                     .residency_ms = residency(p),
+                                     .residency_ms = residency ? residency : pm_sched_residency(load_ms),
+                                     .linger_ms = pm_sched_linger(p->gap_ms, load_ms),
+                                     .uses = p->uses,
                                      .need = &p->need};
 }
 
@@ -275,7 +338,9 @@ static void finish_drains(struct pm_manager *m, uint64_t now)
             continue;
         uint64_t limit = m->current->conf->manager.drain_ms;
         if (!p->leases || m->stopping || now - p->drain_start_ms >= limit)
-            stop_server(p);
+            pm_unload_begin(p);
+        else
+            pm_profiles_look_again(m, p->drain_start_ms + limit);
     }
 }
 
@@ -292,7 +357,7 @@ static bool one_step(struct pm_manager *m)
     }
     struct pm_sched_step step = pm_sched_next(&m->capacity, states, n, now);
     if (step.look_again_ms)
-        pm_timer_set(&m->look_again, step.look_again_ms > now ? step.look_again_ms - now : 1);
+        pm_profiles_look_again(m, step.look_again_ms);
     struct pm_profile *p = n ? list[step.profile] : NULL;
     switch (step.what) {
     case PM_SCHED_NOTHING:
@@ -304,6 +369,9 @@ static bool one_step(struct pm_manager *m)
         p->cause = states[step.profile].stale ? "changed" : "switch";
         p->drain_start_ms = now;
         enter(p, PM_DRAINING, p->cause);
+        break;
+    case PM_SCHED_CANCEL:
+        pm_profile_unload(p, "nobody waits for it any more");
         break;
     case PM_SCHED_NEVER_FITS: {
         char why[256];
@@ -324,6 +392,7 @@ void pm_profiles_schedule(struct pm_manager *m)
     if (m->scheduling || !m->current)
         return;
     m->scheduling = true;
+    pm_leases_expire(m, m->current->conf->manager.max_wait_ms);
     while (m->schedule_again) {
         m->schedule_again = false;
         for (struct pm_profile *p = m->profiles; p; p = p->next)
@@ -335,9 +404,20 @@ void pm_profiles_schedule(struct pm_manager *m)
     m->scheduling = false;
 }
 
+void pm_profiles_look_again(struct pm_manager *m, uint64_t at_ms)
+{
+    uint64_t now = pm_clock_ms();
+    if (m->look_again_at_ms > now && m->look_again_at_ms <= at_ms)
+        return;
+    m->look_again_at_ms = at_ms;
+    pm_timer_set(&m->look_again, at_ms > now ? at_ms - now : 1);
+}
+
 static void free_profile(void *arg)
 {
     struct pm_profile *p = arg;
+    pm_load_release(p);
+    pm_kv_free(p->kv);
     pm_server_free(p->server);
     pm_server_paths_release(&p->paths);
     free(p->id);
@@ -349,11 +429,12 @@ void pm_profiles_tick(void *manager)
     struct pm_manager *m = manager;
     uint64_t now = pm_clock_ms();
     if (m->current)
-        pm_leases_expire(m, m->current->conf->manager.max_wait_ms);
+        pm_memory_refresh(m);
     for (struct pm_profile **at = &m->profiles; *at;) {
         struct pm_profile *p = *at;
         uint64_t ttl = p->conf && !p->conf->pin ? p->conf->ttl_ms : 0;
-        if (p->state == PM_LOADING && now - pm_server_last_line_ms(p->server) > LOAD_STALL_MS) {
+        if (p->state == PM_LOADING && p->server && p->step == PM_STEP_SERVER &&
+            now - pm_server_last_line_ms(p->server) > LOAD_STALL_MS) {
             pm_log(PM_LOG_WARN, "profile %s: no progress for %d s: stopped", p->id, LOAD_STALL_MS / 1000);
             pm_profile_unload(p, "stalled");
         }
@@ -376,9 +457,10 @@ static void add_profile(struct pm_manager *m, const struct pm_target *t)
     p->m = m;
     p->id = pm_strdup(t->id);
     p->conf = t;
-    p->slots = t->slots ? t->slots : 1;
+    p->slots = slots_of(t);
     pm_server_paths_init(&p->paths, m->state_dir, t->id);
-    p->wanted = t->preload;
+    p->kv = pm_kv_new(m->loop, m->metrics, t->id, p->paths.kv);
+    p->wanted = t->preload || pm_strv_has(&m->current->conf->manager.preload, t->id);
     p->wanted_since_ms = pm_clock_ms();
     while (*last)
         last = &(*last)->next;
@@ -389,25 +471,30 @@ static void add_profile(struct pm_manager *m, const struct pm_target *t)
 static void adopt(struct pm_manager *m)
 {
     struct pm_strv ids = {0};
+    struct pm_server_spec docker = {0};
     for (struct pm_profile *p = m->profiles; p; p = p->next) {
-        struct pm_strv argv = {0};
+        struct pm_server_spec spec = pm_profile_server_spec(p);
         pm_strv_add(&ids, p->id, strlen(p->id));
-        pm_conf_argv(p->conf, p->paths.socket, &argv);
-        p->server = pm_server_adopt(m->loop, m->up, &p->paths, &argv, &p->conf->env, &server_events, p);
+        p->command = pm_server_command(p->conf, &p->paths);
+        p->server = pm_server_adopt(&spec);
         if (p->server) {
-            p->command = command_of(p->conf, p->paths.socket);
+            /* Nobody may wait for it now; it stays until it is known to be up. */
+            p->wanted = true;
+            p->wanted_since_ms = pm_clock_ms();
+            p->has_strangers = true;
             enter(p, PM_LOADING, "adopted");
         }
-        pm_strv_release(&argv);
+        if (pm_target_is_docker(p->conf))
+            docker = spec;
     }
-    pm_server_reap_strangers(m->state_dir, &ids);
+    pm_server_reap_strangers(docker.conf ? &docker : NULL, m->state_dir, &ids);
     pm_strv_release(&ids);
 }
 
 void pm_profiles_sync(struct pm_manager *m)
 {
     const struct pm_conf *conf = m->current->conf;
-    pm_capacity_read(&conf->manager, &m->capacity);
+    pm_memory_refresh(m);
     for (struct pm_profile *p = m->profiles; p; p = p->next)
         p->conf = NULL;
     for (size_t i = 0; i < conf->n_targets; i++) {
@@ -421,14 +508,18 @@ void pm_profiles_sync(struct pm_manager *m)
             p->conf = t;
     }
     for (struct pm_profile *p = m->profiles; p; p = p->next) {
-        if (!p->conf)
+        if (!p->conf) {
+            pm_leases_deny(p, PM_DENY_UNKNOWN, 1, "the profile has been removed from models.conf");
+            p->wanted = false;
             continue;
-        pm_need_of(p->conf, &m->capacity, &p->need);
-        /* An edited profile gets a new chance at once. */
-        if (p->state == PM_FAILED && command_of(p->conf, p->paths.socket) != p->command) {
-            p->retry_at_ms = 0;
-            p->failures = 0;
         }
+        /* An edited profile gets a new chance at once. */
+        if (p->state == PM_FAILED && pm_server_command(p->conf, &p->paths) != p->command) {
+            p->retry_at_ms = 0;
+            p->failures = p->ooms = 0;
+            p->alone = false;
+        }
+        pm_memory_need(p);
     }
     if (!m->adopted)
         adopt(m);
@@ -439,24 +530,28 @@ void pm_profiles_sync(struct pm_manager *m)
 void pm_profiles_stop_all(struct pm_manager *m)
 {
     for (struct pm_profile *p = m->profiles; p; p = p->next) {
-        if (!p->server)
+        if (p->state == PM_OFF || p->state == PM_FAILED || p->state == PM_STOPPING)
             continue;
         if (m->keep_servers) {
-            pm_server_leave(p->server);
+            pm_load_release(p);
             pm_server_free(p->server);
             p->server = NULL;
             p->state = PM_OFF;
-        } else if (p->state != PM_STOPPING) {
-            p->cause = "stop";
-            stop_server(p);
+            continue;
         }
+        p->cause = "stop";
+        if (p->state == PM_READY) {
+            p->drain_start_ms = pm_clock_ms();
+            enter(p, PM_DRAINING, "stop");
+        }
+        pm_unload_begin(p);
     }
 }
 
 bool pm_profiles_all_off(const struct pm_manager *m)
 {
     for (const struct pm_profile *p = m->profiles; p; p = p->next)
-        if (p->server)
+        if (p->state != PM_OFF && p->state != PM_FAILED)
             return false;
     return true;
 }

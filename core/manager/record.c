@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/alloc.h"
@@ -51,14 +52,12 @@ int pm_record_spawn(const struct pm_strv *argv, const struct pm_strv *env, const
         rc = pm_error_errno(err, "%s: cannot be opened", in < 0 ? fifo : log);
         goto out;
     }
-    *pid = fork();
+    *pid = pm_child_fork();
     if (*pid < 0)
         rc = pm_error_errno(err, "no process can be made");
     if (*pid == 0) {
-        sigset_t none;
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-        signal(SIGPIPE, SIG_DFL);
+        /* What it writes, the KV of conversations above all, is nobody else's business. */
+        umask(077);
         setsid();
         dup2(in, 0);
         dup2(out, 1);
@@ -77,21 +76,11 @@ out:
     return rc;
 }
 
-static uint64_t fingerprint(const struct pm_strv *argv, const struct pm_strv *env)
-{
-    uint64_t h = PM_HASH_SEED;
-    for (size_t i = 0; i < argv->n; i++)
-        h = pm_hash(argv->items[i], strlen(argv->items[i]) + 1, h);
-    for (size_t i = 0; i < env->n; i++)
-        h = pm_hash(env->items[i], strlen(env->items[i]) + 1, h);
-    return h;
-}
-
-void pm_record_write(const char *path, pid_t pid, const struct pm_strv *argv, const struct pm_strv *env)
+void pm_record_write(const char *path, pid_t pid, uint64_t command)
 {
     struct pm_error err = {0};
     char *text = pm_asprintf("{\"pid\":%d,\"start\":\"%llu\",\"command\":\"%016llx\"}\n", (int)pid,
-                             pm_child_start_time(pid), (unsigned long long)fingerprint(argv, env));
+                             pm_child_start_time(pid), (unsigned long long)command);
     if (pm_file_write(path, text, strlen(text), &err) < 0)
         pm_log(PM_LOG_WARN, "%s: this server cannot be adopted after a restart", err.msg);
     free(text);
@@ -114,11 +103,11 @@ static pid_t read_record(const char *path, uint64_t *command)
     return pid > 0 && began && pm_child_start_time(pid) == began ? pid : 0;
 }
 
-pid_t pm_record_alive(const char *path, const struct pm_strv *argv, const struct pm_strv *env)
+pid_t pm_record_alive(const char *path, uint64_t command)
 {
-    uint64_t command;
-    pid_t pid = read_record(path, &command);
-    if (pid && command == fingerprint(argv, env))
+    uint64_t runs;
+    pid_t pid = read_record(path, &runs);
+    if (pid && runs == command)
         return pid;
     if (pid) {
         pm_log(PM_LOG_INFO, "server %d runs with another command line: stopped", (int)pid);
@@ -137,4 +126,11 @@ void pm_record_end(const char *path)
         kill(pid, SIGKILL);
     }
     unlink(path);
+    /* STATE/run/NAME.json has a socket and a pipe beside it. */
+    static const char *const others[] = {"sock", "in"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        char *other = pm_asprintf("%.*s%s", (int)(strlen(path) - strlen("json")), path, others[i]);
+        unlink(other);
+        free(other);
+    }
 }

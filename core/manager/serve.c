@@ -304,9 +304,9 @@ static int make_folder(const char *path, struct pm_error *err)
 
 static int open_state(struct pm_manager *m, struct pm_error *err)
 {
-    static const char *const parts[] = {"", "/run", "/log"};
+    static const char *const parts[] = {"", "/run", "/log", "/kv"};
     int rc = PM_OK;
-    for (size_t i = 0; i < 3 && rc == PM_OK; i++) {
+    for (size_t i = 0; i < 4 && rc == PM_OK; i++) {
         char *path = pm_asprintf("%s%s", m->options->state_dir, parts[i]);
         rc = make_folder(path, err);
         free(path);
@@ -357,6 +357,8 @@ void pm_manager_stop(struct pm_manager *m, bool keep_servers)
     m->stopping = true;
     m->keep_servers = keep_servers;
     pm_log(PM_LOG_INFO, "stopping%s", keep_servers ? ", the model servers stay" : "");
+    for (struct pm_profile *p = m->profiles; p; p = p->next)
+        pm_leases_deny(p, PM_DENY_STOPPING, 5, "the gateway is shutting down");
     pm_workers_drain(m, NULL, true);
     pm_timer_release(&m->respawn);
     pm_timer_init(&m->respawn, m->loop, end_workers_hard, m);
@@ -384,7 +386,9 @@ static void on_hangup(evutil_socket_t signo, short what, void *arg)
 
 static void look_again(void *arg)
 {
-    pm_profiles_schedule(arg);
+    struct pm_manager *m = arg;
+    m->look_again_at_ms = 0;
+    pm_profiles_schedule(m);
 }
 
 static int start(struct pm_manager *m, struct pm_error *err)
@@ -403,6 +407,7 @@ static int start(struct pm_manager *m, struct pm_error *err)
         return rc;
     }
     m->up = pm_upstream_new(m->loop);
+    pm_memory_init(m);
     pm_loop_on_signal(m->loop, SIGTERM, on_terminate, m);
     pm_loop_on_signal(m->loop, SIGINT, on_terminate, m);
     pm_loop_on_signal(m->loop, SIGHUP, on_hangup, m);
@@ -426,6 +431,8 @@ static void release(struct pm_manager *m)
     pm_timer_release(&m->tick);
     pm_timer_release(&m->publish);
     pm_metrics_free(m->metrics);
+    pm_warm_stop(m);
+    pm_memory_release(m);
     pm_loop_settle(m->loop);
     pm_upstream_free(m->up);
     pm_loop_free(m->loop);

@@ -1,9 +1,9 @@
-/* One llama-server process: start, adopt, ready, stop, end. Knows nothing of requests or memory.
+/* One model server: start, adopt, ready, stop, end. Knows nothing of requests or memory.
  *
  *   starting -> ready -> (stopping) -> ended
  *
- * The process outlives the manager: its address is a unix socket and its log a file in the state folder, its stdin
- * a FIFO that it holds open itself, and a record there says which process it is, so that the next manager adopts it.
+ * How it runs is its driver's: a process of this machine, a container, or somebody else's server at a URL. It outlives
+ * the manager: what must be known to find it again stands in the state folder or in the container's labels.
  */
 #ifndef PM_MANAGER_SERVER_H
 #define PM_MANAGER_SERVER_H
@@ -22,45 +22,80 @@ struct pm_server_props {
     bool vision, audio;
 };
 
+struct pm_server_end {
+    bool absent;        /* there was none to adopt */
+    bool out_of_memory; /* by its log, or killed by the kernel for it */
+    const char *why;    /* how, with the log's word on it */
+};
+
 struct pm_server_events {
     void (*ready)(void *arg);
     void (*props)(void *arg, const struct pm_server_props *props);
-    /* The process is gone. `why` tells how, with the log's word on it. The owner frees the server. */
-    void (*ended)(void *arg, const char *why);
+    /* So much of the load is done, 0 to 1. */
+    void (*progress)(void *arg, double share);
+    /* A line of its log. */
+    void (*line)(void *arg, const char *line);
+    /* It is gone. The owner frees the server. */
+    void (*ended)(void *arg, const struct pm_server_end *end);
 };
 
 /* Paths of a profile's files in the state folder; the caller frees with pm_server_paths_release. */
 struct pm_server_paths {
     char *socket, *fifo, *log, *record;
+    char *kv; /* folder of kept KV, ends with a slash */
+    char *state_dir;
 };
 
 void pm_server_paths_init(struct pm_server_paths *p, const char *state_dir, const char *id);
 void pm_server_paths_release(struct pm_server_paths *p);
 
-/* Starts `argv` (its last word is followed by NULL) with `env` added to the environment. */
-struct pm_server *pm_server_start(struct pm_loop *loop, struct pm_upstream *up, const struct pm_server_paths *paths,
-                                  const struct pm_strv *argv, const struct pm_strv *env,
-                                  const struct pm_server_events *events, void *arg, struct pm_error *err);
+/* What a server is started with; all of it outlives the server. */
+struct pm_server_spec {
+    struct pm_loop *loop;
+    struct pm_upstream *up;
+    const struct pm_target *conf;
+    const struct pm_server_paths *paths;
+    const struct pm_server_events *events;
+    void *arg;
+};
 
-/* Takes over the process that the record names, if it lives and runs exactly this command line; it is then ready, and
- * says `props` soon. NULL when there is none; what runs and does not match is ended. */
-struct pm_server *pm_server_adopt(struct pm_loop *loop, struct pm_upstream *up, const struct pm_server_paths *paths,
-                                  const struct pm_strv *argv, const struct pm_strv *env,
-                                  const struct pm_server_events *events, void *arg);
+struct pm_server *pm_server_start(const struct pm_server_spec *spec, struct pm_error *err);
 
-/* Ends the processes of records that no profile of `ids` owns, and removes what they left. */
-void pm_server_reap_strangers(const char *state_dir, const struct pm_strv *ids);
+/* Takes over the server that an earlier manager left, if it runs with exactly this command; it is then ready and says
+ * `props` soon, or `ended` with `absent`. NULL when there is surely none. What runs and does not match is ended. */
+struct pm_server *pm_server_adopt(const struct pm_server_spec *spec);
+
+/* Fingerprint of all that a change of which asks for a restart. */
+uint64_t pm_server_command(const struct pm_target *t, const struct pm_server_paths *paths);
+
+/* Ends what runs in the name of profiles that are not in `ids`, and removes what it left. */
+void pm_server_reap_strangers(const struct pm_server_spec *any, const char *state_dir, const struct pm_strv *ids);
 
 /* Asks it to end, and kills it when it has not after a grace. `ended` follows. */
 void pm_server_stop(struct pm_server *s);
 
+/* Kills it, for that reason. `ended` follows. */
+void pm_server_kill(struct pm_server *s, const char *why);
+
 /* Leaves it running without us. */
 void pm_server_leave(struct pm_server *s);
 
-/* Frees; the process must have ended or been left. NULL is fine. */
+/* Frees; the server must have ended or been left. NULL is fine. */
 void pm_server_free(struct pm_server *s);
 
+/* One small question over HTTP; fn is called once, with status 0 when no answer came within `limit_ms`. One at a time:
+ * a question before the answer takes the place of the first. */
+void pm_server_ask(struct pm_server *s, const char *method, const char *path, const char *body, uint64_t limit_ms,
+                   void (*fn)(void *arg, int status, const char *body, size_t len), void *arg);
+
+const char *pm_server_driver(const struct pm_server *s);
+
+/* "unix:/path" or the beginning of a URL. */
+const char *pm_server_address(const struct pm_server *s);
+
+/* Process id, 0 when it is not a process of this machine; the container's id or "". */
 pid_t pm_server_pid(const struct pm_server *s);
+const char *pm_server_container(const struct pm_server *s);
 
 /* When it last wrote a line, monotonic ms: the sign that a load makes progress. */
 uint64_t pm_server_last_line_ms(const struct pm_server *s);

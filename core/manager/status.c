@@ -68,12 +68,13 @@ char *pm_status_for_workers(const struct pm_manager *m)
         cJSON *item = cJSON_CreateObject();
         cJSON_AddStringToObject(item, "id", p->id);
         cJSON_AddStringToObject(item, "state", pm_profile_state_name(p->state));
+        cJSON_AddNumberToObject(item, "progress", p->progress);
         cJSON_AddNumberToObject(item, "wait_s", expected_wait_s(p));
         cJSON_AddNumberToObject(item, "prompt_tps", p->prompt_tps);
         cJSON_AddNumberToObject(item, "context", (double)context_of(p));
         cJSON_AddNumberToObject(item, "caps", caps_of(p));
         cJSON_AddBoolToObject(item, "caps_known", p->conf->caps_given || p->has_props);
-        cJSON_AddStringToObject(item, "socket", p->paths.socket);
+        cJSON_AddStringToObject(item, "address", p->server ? pm_server_address(p->server) : "");
         if (is_refused_now(p))
             cJSON_AddStringToObject(item, "down", p->reason);
         cJSON_AddItemToArray(root, item);
@@ -105,6 +106,9 @@ static cJSON *profile_json(const struct pm_profile *p)
     cJSON_AddStringToObject(item, "id", p->id);
     cJSON_AddStringToObject(item, "state", pm_profile_state_name(p->state));
     cJSON_AddNumberToObject(item, "pid", p->server ? (double)pm_server_pid(p->server) : 0);
+    cJSON_AddStringToObject(item, "driver", p->server ? pm_server_driver(p->server) : "");
+    cJSON_AddStringToObject(item, "container", p->server ? pm_server_container(p->server) : "");
+    cJSON_AddStringToObject(item, "address", p->server ? pm_server_address(p->server) : "");
     cJSON_AddStringToObject(item, "socket", p->paths.socket);
     cJSON_AddStringToObject(item, "log", p->paths.log);
     cJSON_AddNumberToObject(item, "slots", (double)p->slots);
@@ -116,6 +120,12 @@ static cJSON *profile_json(const struct pm_profile *p)
     cJSON_AddNumberToObject(item, "output_tps", p->output_tps);
     cJSON_AddNumberToObject(item, "context", (double)p->props.context);
     cJSON_AddStringToObject(item, "reason", p->reason);
+    cJSON_AddNumberToObject(item, "progress", p->progress);
+    cJSON_AddNumberToObject(item, "failures", p->failures);
+    cJSON_AddNumberToObject(item, "retry_in_s",
+                            is_refused_now(p) ? (double)(p->retry_at_ms - pm_clock_ms()) / 1000 : 0);
+    if (pm_kv_off(p->kv))
+        cJSON_AddStringToObject(item, "kv_off", pm_kv_off(p->kv));
     cJSON *need = cJSON_AddObjectToObject(item, "need_mib");
     cJSON_AddNumberToObject(need, "ram", (double)p->need.ram);
     cJSON *devices = cJSON_AddArrayToObject(need, "devices");
@@ -142,6 +152,9 @@ cJSON *pm_status_json(const struct pm_manager *m)
     cJSON *devices = cJSON_AddArrayToObject(memory, "devices");
     for (size_t d = 0; d < m->capacity.n_devices; d++)
         cJSON_AddItemToArray(devices, cJSON_CreateNumber((double)m->capacity.device[d]));
+    cJSON *free_now = cJSON_AddArrayToObject(memory, "devices_free");
+    for (size_t d = 0; d < m->capacity.n_devices && pm_memory_free_mib(m, d) >= 0; d++)
+        cJSON_AddItemToArray(free_now, cJSON_CreateNumber((double)pm_memory_free_mib(m, d)));
     cJSON *workers = cJSON_AddArrayToObject(root, "workers");
     for (const struct pm_worker *w = m->workers; w; w = w->next) {
         cJSON *item = cJSON_CreateObject();
@@ -184,7 +197,8 @@ cJSON *pm_models_json(const struct pm_manager *m)
             cJSON_AddStringToObject(item, "state", pm_profile_state_name(p->state));
             struct pm_strv argv = {0};
             cJSON *words = cJSON_AddArrayToObject(item, "argv");
-            pm_conf_argv(t, p->paths.socket, &argv);
+            struct pm_argv_place place = {.host = p->paths.socket, .slots_dir = p->paths.kv};
+            pm_conf_argv(t, &place, &argv);
             for (size_t j = 0; j < argv.n; j++)
                 cJSON_AddItemToArray(words, cJSON_CreateString(argv.items[j]));
             pm_strv_release(&argv);

@@ -102,6 +102,9 @@ static void message(void *arg, const struct pm_msg *msg)
     case PM_MSG_LEASE_CANCEL:
         pm_lease_cancel(w, msg->id);
         break;
+    case PM_MSG_STALL:
+        pm_health_stalled(w, msg);
+        break;
     case PM_MSG_LEASE_DONE:
         pm_lease_done(w, msg);
         break;
@@ -216,7 +219,7 @@ static int spawn(struct pm_manager *m, struct pm_generation *g, struct pm_error 
         close(bundle);
         return pm_error_errno(err, "no channel to a worker can be made");
     }
-    pid_t pid = fork();
+    pid_t pid = pm_child_fork();
     if (pid == 0)
         become_worker(m, g, pair[1], bundle);
     close(pair[1]);

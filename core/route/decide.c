@@ -65,9 +65,9 @@ static void set_vetoes(struct pm_decision *d)
         const char *why = NULL;
         if (!view->speaks)
             why = "it does not speak the caller's protocol";
-        else if (d->in->route->local_only && view->conf->kind != PM_TARGET_LOCAL)
+        else if (d->in->route->local_only && !pm_target_is_here(view->conf))
             why = "LOCAL_ONLY: nothing may leave this machine";
-        else if (is_private && view->conf->kind != PM_TARGET_LOCAL)
+        else if (is_private && !pm_target_is_here(view->conf))
             why = "x-pointsman-private: this request may not leave this machine";
         for (size_t i = 0; i < d->n_verdicts && !why; i++)
             if (!d->verdicts[i].failed)

@@ -135,7 +135,7 @@ static int host_target(const struct pmp_request *req, size_t i, struct pmp_targe
     struct pmp_target t = {
         .size = out->size < sizeof(t) ? out->size : (uint32_t)sizeof(t),
         .id = view->conf->id,
-        .is_local = view->conf->kind == PM_TARGET_LOCAL,
+        .is_local = pm_target_is_here(view->conf),
         .strength = view->conf->strength,
         .caps = view->caps,
         .caps_known = view->caps_known,

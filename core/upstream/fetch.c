@@ -12,6 +12,7 @@ struct pm_fetch {
     struct pm_transfer *transfer;
     struct pm_timer limit;
     struct pm_buf body;
+    char *question; /* the request's body */
     int status;
     void (*fn)(void *arg, int status, const char *body, size_t len);
     void *arg;
@@ -22,6 +23,7 @@ static void release(void *arg)
     struct pm_fetch *f = arg;
     pm_timer_release(&f->limit);
     pm_buf_release(&f->body);
+    free(f->question);
     free(f);
 }
 
@@ -72,7 +74,10 @@ struct pm_fetch *pm_fetch_start(struct pm_upstream *up, struct pm_loop *loop, co
     pm_buf_init(&f->body, BODY_MAX);
     pm_timer_init(&f->limit, loop, too_late, f);
     pm_timer_set(&f->limit, limit_ms);
-    f->transfer = pm_transfer_start(up, spec, &events, f);
+    struct pm_transfer_spec own = *spec;
+    f->question = spec->body ? pm_strndup(spec->body, spec->len) : NULL;
+    own.body = f->question;
+    f->transfer = pm_transfer_start(up, &own, &events, f);
     return f;
 }
 

@@ -13,7 +13,7 @@ struct pm_upstream;
 struct pm_transfer;
 
 struct pm_transfer_spec {
-    const char *method; /* GET or POST */
+    const char *method; /* GET, POST or DELETE */
     const char *url;
     const char *unix_socket;       /* the url's host is then only a name */
     const char *ca_file;           /* NULL: the system's */

@@ -30,7 +30,7 @@ static char *argv_of(const char *lines, const char *socket)
     pm_buf_addf(&text, "[m]\nLLAMA_SERVER=" SERVER "\nMODEL=/m.gguf\n%s\n", lines);
     struct pm_conf *conf = read_models(&bundle, text.data, &diags);
     expect(conf, "%s: %s\n", lines, diags.errors.n ? diags.errors.items[0] : "no reason");
-    pm_conf_argv(pm_conf_target(conf, "m"), socket, &argv);
+    pm_conf_argv(pm_conf_target(conf, "m"), &(struct pm_argv_place){.host = socket}, &argv);
     for (size_t i = 0; i < argv.n; i++)
         pm_buf_addf(&out, "%s%s", i ? "|" : "", argv.items[i]);
     pm_strv_release(&argv);

@@ -1,0 +1,106 @@
+/* What the devices have and what the profiles need. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "core/manager/devices.h"
+#include "core/manager/manager_priv.h"
+
+void pm_memory_init(struct pm_manager *m)
+{
+    char *path = pm_asprintf("%s/measured.json", m->state_dir);
+    m->measured = pm_measured_new(path);
+    m->devices = pm_devices_open("/sys");
+    free(path);
+}
+
+void pm_memory_release(struct pm_manager *m)
+{
+    pm_measured_free(m->measured);
+    pm_devices_free(m->devices);
+}
+
+static bool is_declared(const struct pm_manager *m)
+{
+    return m->current->conf->manager.devices.n > 0;
+}
+
+/* What our servers hold there, as far as it is known. */
+static long long ours(const struct pm_manager *m, size_t d)
+{
+    long long sum = 0;
+    for (const struct pm_profile *p = m->profiles; p; p = p->next)
+        if (p->server && p->state != PM_LOADING)
+            sum += p->need.device[d];
+    return sum;
+}
+
+void pm_memory_refresh(struct pm_manager *m)
+{
+    struct pm_device seen[PM_DEVICES_MAX];
+    pm_capacity_read(&m->current->conf->manager, &m->capacity);
+    if (is_declared(m) || !m->devices)
+        return;
+    size_t n = pm_devices_read(m->devices, seen, PM_DEVICES_MAX);
+    m->capacity.n_devices = n;
+    m->capacity.has_unknown_device = false;
+    for (size_t d = 0; d < n; d++) {
+        /* A desktop, a game, a training: what is used and not by us is not ours to plan with. */
+        long long strangers = seen[d].total_mib - seen[d].free_mib - ours(m, d);
+        m->capacity.device[d] = seen[d].total_mib - (strangers > 0 ? strangers : 0);
+    }
+}
+
+long long pm_memory_free_mib(const struct pm_manager *m, size_t device)
+{
+    struct pm_device seen[PM_DEVICES_MAX];
+    if (is_declared(m) || !m->devices)
+        return -1;
+    return device < pm_devices_read(m->devices, seen, PM_DEVICES_MAX) ? seen[device].free_mib : -1;
+}
+
+bool pm_memory_is_free(struct pm_manager *m, const struct pm_profile *p)
+{
+    struct pm_device seen[PM_DEVICES_MAX];
+    if (is_declared(m) || !m->devices)
+        return true;
+    size_t n = pm_devices_read(m->devices, seen, PM_DEVICES_MAX);
+    for (size_t d = 0; d < n; d++)
+        if (p->need.device[d] > seen[d].free_mib)
+            return false;
+    return true;
+}
+
+void pm_memory_need(struct pm_profile *p)
+{
+    const struct pm_target *t = p->conf;
+    const struct pm_need *known = NULL;
+    if (pm_target_is_remote(t)) {
+        p->need = (struct pm_need){0};
+        return;
+    }
+    if (!t->vram.n && !t->ram.n)
+        known = pm_measured_get(p->m->measured, pm_server_command(t, &p->paths));
+    if (known)
+        p->need = *known;
+    else
+        pm_need_of(t, &p->m->capacity, &p->need);
+    /* After a load that ran out of memory beside others: all that there is. */
+    for (size_t d = 0; p->alone && d < PM_DEVICES_MAX; d++)
+        if (p->need.device[d] && p->m->capacity.device[d] > p->need.device[d])
+            p->need.device[d] = p->m->capacity.device[d];
+    if (p->alone && !p->m->capacity.n_devices && p->m->capacity.ram > p->need.ram)
+        p->need.ram = p->m->capacity.ram;
+}
+
+void pm_memory_measured(struct pm_profile *p)
+{
+    struct pm_need need;
+    if (!pm_measure_need(&p->measure, &need))
+        return;
+    pm_measured_put(p->m->measured, p->command, &need);
+    if (p->conf && !p->conf->vram.n && !p->conf->ram.n)
+        pm_memory_need(p);
+}
