@@ -69,7 +69,7 @@ enum pm_deny { PM_DENY_FAILED = 1, PM_DENY_BUSY, PM_DENY_UNKNOWN, PM_DENY_STOPPI
 struct pm_msg_deny {
     uint32_t why; /* enum pm_deny */
     uint32_t retry_after_s;
-    char reason[256];
+    char reason[512];
 };
 
 enum pm_done { PM_DONE_OK, PM_DONE_UNREACHABLE, PM_DONE_ABANDONED };

@@ -167,6 +167,28 @@ void pm_conf_argv(const struct pm_target *t, const struct pm_argv_place *place, 
     add_extra(t, argv);
 }
 
+static void add_default(struct pm_strv *env, const char *pair)
+{
+    size_t n = strcspn(pair, "=") + 1;
+    for (size_t i = 0; i < env->n; i++)
+        if (strncmp(env->items[i], pair, n) == 0)
+            return;
+    add(env, pair);
+}
+
+void pm_conf_server_env(const struct pm_target *t, struct pm_strv *env)
+{
+    for (size_t i = 0; i < t->env.n; i++)
+        add_default(env, t->env.items[i]);
+    /* Its log then tells what memory it took ("buffer size"). */
+    add_default(env, "LLAMA_ARG_LOG_VERBOSITY=4");
+    /* Its devices then have the numbers that their driver gives them. */
+    add_default(env, "CUDA_DEVICE_ORDER=PCI_BUS_ID");
+    /* A conversation that is put away in the server's own memory is not in a slot, and only slots can be saved. */
+    if (t->keep_kv)
+        add_default(env, "LLAMA_ARG_CACHE_IDLE_SLOTS=0");
+}
+
 void pm_conf_argv_env(const struct pm_target *t, const struct pm_argv_place *place, struct pm_strv *argv,
                       struct pm_strv *env)
 {

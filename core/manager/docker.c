@@ -510,8 +510,7 @@ static char *create_body(struct pm_server *s)
     free(t.model);
     free(t.mmproj);
     free(t.draft_model);
-    for (size_t i = 0; i < t.env.n; i++)
-        pm_strv_add(&env, t.env.items[i], strlen(t.env.items[i]));
+    pm_conf_server_env(&t, &env);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "Image", t.image);
     add_strings(root, "Cmd", &words);

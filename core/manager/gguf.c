@@ -232,7 +232,7 @@ static void classify(struct pm_gguf *g, const char *name, struct tensor *t)
     int layer, n = 0;
     t->layer = -1;
     t->is_input = strncmp(name, "token_embd.", 11) == 0 || strncmp(name, "per_layer_token_embd.", 21) == 0;
-    t->is_output = strncmp(name, "output", 6) == 0;
+    t->is_output = strncmp(name, "output.", 7) == 0;
     if (sscanf(name, "blk.%d.%n", &layer, &n) != 1 || layer < 0 || layer >= PM_GGUF_LAYERS_MAX || !n)
         return;
     t->layer = layer;
@@ -284,7 +284,7 @@ static int add_sizes(struct reader *r, const struct scan *s, struct tensor *tens
             s->g->layer[t->layer].experts += t->is_expert ? bytes : 0;
         } else if (t->is_output) {
             s->g->output_bytes += bytes;
-        } else {
+        } else if (t->is_input) {
             s->g->input_bytes += bytes;
         }
     }

@@ -45,18 +45,10 @@ void pm_health_stalled(struct pm_worker *w, const struct pm_msg *msg)
 
 /* --- memory --- */
 
-static void describe_device(const struct pm_profile *p, size_t d, struct pm_buf *out)
-{
-    const struct pm_capacity *cap = &p->m->capacity;
-    long long free_mib = pm_memory_free_mib(p->m, d);
-    pm_buf_addf(out, "; device %zu: needs %lld MiB, has %lld", d, p->need.device[d], cap->device[d]);
-    if (free_mib >= 0)
-        pm_buf_addf(out, ", free are %lld", free_mib);
-}
-
 bool pm_health_out_of_memory(struct pm_profile *p, const char *said, char *why, size_t size)
 {
     struct pm_buf text;
+    char needs[160];
     bool beside_others = false;
     for (const struct pm_profile *o = p->m->profiles; o; o = o->next)
         beside_others |= o != p && o->server && !(o->conf && o->conf->pin);
@@ -68,12 +60,14 @@ bool pm_health_out_of_memory(struct pm_profile *p, const char *said, char *why, 
         return true;
     }
     pm_buf_init(&text, 4096);
-    pm_buf_addf(&text, "out of memory: needs %lld MiB of the machine's %lld", p->need.ram, p->m->capacity.ram);
-    for (size_t d = 0; d < PM_DEVICES_MAX; d++)
-        if (p->need.device[d])
-            describe_device(p, d, &text);
-    pm_buf_addf(&text, ". Lower CTX_SIZE or N_GPU_LAYERS, set KV_CACHE_TYPE_K/V=q8_0, or take a smaller model. %s",
-                said);
+    pm_need_text(p->conf, needs, sizeof(needs));
+    pm_buf_addf(&text, "out of memory: it needs about %s", *needs ? needs : "more than there is");
+    for (size_t d = 0; d < p->m->capacity.n_devices; d++)
+        pm_buf_addf(&text, "; device %zu has %lld MiB", d, p->m->capacity.device[d]);
+    pm_buf_addf(&text,
+                "; the machine has %lld MiB. Lower CTX_SIZE or N_GPU_LAYERS, set KV_CACHE_TYPE_K/V=q8_0, or take a "
+                "smaller model. %s",
+                p->m->capacity.ram, said);
     snprintf(why, size, "%.*s", (int)size - 1, text.data);
     pm_buf_release(&text);
     return false;

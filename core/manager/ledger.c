@@ -86,6 +86,30 @@ static void from_head(const struct pm_target *t, const struct pm_gguf *g, const 
     out->ram = p.host + OWN_RAM_MIB;
 }
 
+static bool read_head(const struct pm_target *t, struct pm_gguf *g, struct pm_estimate *e)
+{
+    struct pm_estimate_options o;
+    struct pm_strv words = {0};
+    struct pm_error err = {0};
+    pm_estimate_options_of(t, &words, &o);
+    bool ok = t->model && pm_gguf_read(t->model, g, &err) == PM_OK && pm_estimate(g, &o, e, &err);
+    pm_strv_release(&words);
+    return ok;
+}
+
+void pm_need_text(const struct pm_target *t, char *out, size_t size)
+{
+    struct pm_gguf *g = pm_calloc(1, sizeof(*g));
+    struct pm_estimate *e = pm_calloc(1, sizeof(*e));
+    out[0] = 0;
+    if (read_head(t, g, e))
+        snprintf(out, size, "%lld MiB (weights %lld, KV %lld for %lld tokens, compute %lld)",
+                 mib_of(g->total_bytes + e->kv_total + e->compute), mib_of(g->total_bytes), mib_of(e->kv_total),
+                 e->context, mib_of(e->compute));
+    free(g);
+    free(e);
+}
+
 void pm_need_of(const struct pm_target *t, const struct pm_capacity *cap, struct pm_need *out)
 {
     *out = (struct pm_need){0};
@@ -96,18 +120,13 @@ void pm_need_of(const struct pm_target *t, const struct pm_capacity *cap, struct
     }
     struct pm_gguf *g = pm_calloc(1, sizeof(*g));
     struct pm_estimate *e = pm_calloc(1, sizeof(*e));
-    struct pm_estimate_options o;
-    struct pm_strv words = {0};
-    struct pm_error err = {0};
-    pm_estimate_options_of(t, &words, &o);
     out->estimated = true;
-    if (t->model && pm_gguf_read(t->model, g, &err) == PM_OK && pm_estimate(g, &o, e, &err)) {
+    if (read_head(t, g, e)) {
         from_head(t, g, e, cap, out);
     } else {
         long long files = file_mib(t->model) + file_mib(t->mmproj) + file_mib(t->draft_model);
         spread((long long)((double)files * FILE_FACTOR) + COMPUTE_MIB, cap, out);
     }
-    pm_strv_release(&words);
     free(g);
     free(e);
 }

@@ -24,6 +24,10 @@ void pm_capacity_read(const struct pm_manager_conf *conf, struct pm_capacity *ou
 /* VRAM= and RAM= of the profile, else an estimate from its model file's head, else from the size of its files. */
 void pm_need_of(const struct pm_target *t, const struct pm_capacity *cap, struct pm_need *out);
 
+/* "168595 MiB (weights 4567, KV 162528 for 1300224 tokens, compute 1500)": what a profile takes by its file's head,
+ * for people; empty when that cannot be read. */
+void pm_need_text(const struct pm_target *t, char *out, size_t size);
+
 /* Do all of them fit at once? A device of unknown size holds one profile. */
 bool pm_fits(const struct pm_capacity *cap, const struct pm_need *const *needs, size_t n);
 

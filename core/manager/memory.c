@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/alloc.h"
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/manager/devices.h"
 #include "core/manager/manager_priv.h"
@@ -32,9 +33,19 @@ static long long ours(const struct pm_manager *m, size_t d)
 {
     long long sum = 0;
     for (const struct pm_profile *p = m->profiles; p; p = p->next)
-        if (p->server && p->state != PM_LOADING)
+        if (p->server)
             sum += p->need.device[d];
     return sum;
+}
+
+/* While a server comes or goes, what it holds cannot be told from what strangers hold. */
+static bool is_quiet(const struct pm_manager *m)
+{
+    enum { SETTLED_MS = 5000 };
+    for (const struct pm_profile *p = m->profiles; p; p = p->next)
+        if (p->state == PM_LOADING || p->state == PM_STOPPING)
+            return false;
+    return !m->freed_ms || pm_clock_ms() - m->freed_ms > SETTLED_MS;
 }
 
 void pm_memory_refresh(struct pm_manager *m)
@@ -44,12 +55,15 @@ void pm_memory_refresh(struct pm_manager *m)
     if (is_declared(m) || !m->devices)
         return;
     size_t n = pm_devices_read(m->devices, seen, PM_DEVICES_MAX);
+    bool quiet = is_quiet(m);
     m->capacity.n_devices = n;
     m->capacity.has_unknown_device = false;
     for (size_t d = 0; d < n; d++) {
         /* A desktop, a game, a training: what is used and not by us is not ours to plan with. */
         long long strangers = seen[d].total_mib - seen[d].free_mib - ours(m, d);
-        m->capacity.device[d] = seen[d].total_mib - (strangers > 0 ? strangers : 0);
+        if (quiet)
+            m->strangers[d] = strangers > 0 ? strangers : 0;
+        m->capacity.device[d] = seen[d].total_mib - m->strangers[d];
     }
 }
 

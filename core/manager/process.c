@@ -61,12 +61,7 @@ static int spawn(struct pm_server *s, pid_t *pid, struct pm_error *err)
     char *server = pm_conf_server_path(t);
     int rc;
     pm_conf_argv(t, &place, &argv);
-    for (size_t i = 0; i < t->env.n; i++)
-        pm_strv_add(&env, t->env.items[i], strlen(t->env.items[i]));
-    /* A conversation that is put away in the server's own memory is not in a slot, and only slots can be saved. */
-    static const char stays[] = "LLAMA_ARG_CACHE_IDLE_SLOTS=0";
-    if (t->keep_kv)
-        pm_strv_add(&env, stays, sizeof(stays) - 1);
+    pm_conf_server_env(t, &env);
     if (server)
         rc = pm_record_spawn(&argv, &env, s->paths.fifo, s->paths.log, pid, err);
     else
