@@ -159,26 +159,6 @@ bool pm_api_event_is_plain(enum pm_protocol p, const char *name, const char *dat
     return !has(data, len, "\"finish_reason\"") || has(data, len, "\"finish_reason\":null");
 }
 
-char *pm_api_cut_event(enum pm_protocol p, const char *message)
-{
-    struct pm_buf out;
-    if (p != PM_PROTO_MESSAGES && p != PM_PROTO_RESPONSES)
-        return NULL;
-    pm_buf_init(&out, PM_BUF_OWN_LIMIT);
-    if (p == PM_PROTO_MESSAGES) {
-        pm_buf_add(&out, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":");
-        pm_json_quote(&out, message, strlen(message));
-        pm_buf_add(&out, "}}\n\n");
-    } else {
-        pm_buf_add(&out, "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"object\":"
-                         "\"response\",\"status\":\"failed\",\"output\":[],\"error\":{\"code\":\"server_error\","
-                         "\"message\":");
-        pm_json_quote(&out, message, strlen(message));
-        pm_buf_add(&out, "}}}\n\n");
-    }
-    return pm_buf_take(&out);
-}
-
 bool pm_api_is_context_overflow(const char *body, size_t len)
 {
     static const char *const signs[] = {"exceed_context_size_error", "context_length_exceeded", "prompt is too long",
@@ -187,86 +167,4 @@ bool pm_api_is_context_overflow(const char *body, size_t len)
         if (has(body, len, signs[i]))
             return true;
     return false;
-}
-
-static void add_response_event(struct pm_buf *out, const char *type, unsigned sequence, const char *id,
-                               const char *model, long long created)
-{
-    pm_buf_addf(out, "event: %s\ndata: {\"type\":\"%s\",\"sequence_number\":%u,\"response\":{\"id\":\"resp_", type,
-                type, sequence);
-    pm_buf_addf(out, "%s\",\"object\":\"response\",\"created_at\":%lld,\"status\":\"in_progress\",\"model\":", id,
-                created);
-    pm_json_quote(out, model, strlen(model));
-    pm_buf_add(out, ",\"output\":[],\"error\":null,\"incomplete_details\":null,\"usage\":null}}\n\n");
-}
-
-static void add_chunk(struct pm_buf *out, const char *prefix, const char *object, const char *id, const char *model,
-                      long long created)
-{
-    pm_buf_addf(out, "data: {\"id\":\"%s-%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", prefix, id, object,
-                created);
-    pm_json_quote(out, model, strlen(model));
-    pm_buf_add(out, ",\"choices\":[]}\n\n");
-}
-
-char *pm_api_ping_event(enum pm_protocol p, const char *id, const char *model, long long created, unsigned n)
-{
-    struct pm_buf out;
-    pm_buf_init(&out, PM_BUF_OWN_LIMIT);
-    switch (p) {
-    case PM_PROTO_CHAT:
-        add_chunk(&out, "chatcmpl", "chat.completion.chunk", id, model, created);
-        break;
-    case PM_PROTO_COMPLETIONS:
-        add_chunk(&out, "cmpl", "text_completion", id, model, created);
-        break;
-    case PM_PROTO_RESPONSES:
-        /* The answerer's own numbers go on from 2: it says these two as well, and they are taken out. */
-        if (!n)
-            add_response_event(&out, "response.created", 0, id, model, created);
-        add_response_event(&out, "response.in_progress", 1, id, model, created);
-        break;
-    case PM_PROTO_MESSAGES:
-        pm_buf_add(&out, "event: ping\ndata: {\"type\": \"ping\"}\n\n");
-        break;
-    default:
-        return NULL;
-    }
-    return pm_buf_take(&out);
-}
-
-static bool is_opening(const char *event, size_t len)
-{
-    static const char *const types[] = {"event: response.created\n", "event: response.in_progress\n"};
-    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
-        if (len > strlen(types[i]) && strncmp(event, types[i], strlen(types[i])) == 0)
-            return true;
-    return false;
-}
-
-void pm_api_drop_openings(enum pm_protocol p, struct pm_buf *events)
-{
-    struct pm_buf kept;
-    if (p != PM_PROTO_RESPONSES)
-        return;
-    pm_buf_init(&kept, events->limit);
-    for (const char *at = events->data, *end = at + events->len; at < end;) {
-        const char *blank = strstr(at, "\n\n");
-        size_t len = blank ? (size_t)(blank + 2 - at) : (size_t)(end - at);
-        if (!is_opening(at, len))
-            pm_buf_addn(&kept, at, len);
-        at += len;
-    }
-    pm_buf_release(events);
-    *events = kept;
-}
-
-char *pm_api_error_chunk(const char *message)
-{
-    struct pm_buf out;
-    pm_buf_init(&out, PM_BUF_OWN_LIMIT);
-    pm_buf_add(&out, "data: {\"error\":{\"message\":");
-    pm_json_quote(&out, message, strlen(message));
-    pm_buf_add(&out, ",\"type\":\"server_error\",\"param\":null,\"code\":null}}\n\n");
-    return pm_buf_take(&out);
 }

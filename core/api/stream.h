@@ -34,21 +34,6 @@ bool pm_api_event_is_plain(enum pm_protocol p, const char *name, const char *dat
 /* Usage of a whole answer's body. */
 void pm_api_usage(const char *body, size_t len, struct pm_usage *usage);
 
-/* Something that real clients count as life, for a stream whose answer has not begun: comments do not stop several of
- * them from giving up. chat and completions: a chunk without choices; responses: response.created, then
- * response.in_progress; messages: ping. `n` is 0 for the first. NULL for what has no streams. The caller frees. */
-char *pm_api_ping_event(enum pm_protocol p, const char *id, const char *model, long long created, unsigned n);
-
-/* Takes out of a stream's events those that say again what pings have said: the openings of a responses stream. */
-void pm_api_drop_openings(enum pm_protocol p, struct pm_buf *events);
-
-/* How a chat stream may end that has failed, where its route wants the reason to be seen. The caller frees. */
-char *pm_api_error_chunk(const char *message);
-
-/* How a stream that broke off after content ends, so that nobody takes it for complete: an event to send, or NULL
- * where the protocol has none (chat, completions) and the connection must end abnormally. The caller frees. */
-char *pm_api_cut_event(enum pm_protocol p, const char *message);
-
 /* Does an error's body say that the prompt is too long for the model's context? */
 bool pm_api_is_context_overflow(const char *body, size_t len);
 

@@ -52,6 +52,7 @@ struct pm_msg_lease {
     uint64_t conversation;  /* 0 for none */
     uint32_t prompt_tokens; /* estimated */
     uint32_t rank;          /* enum pm_rank */
+    uint32_t waited_ms;     /* at other profiles before */
 };
 
 struct pm_msg_grant {

@@ -1,5 +1,7 @@
 /* A profile's section as the command line of its llama-server. */
+#include <arpa/inet.h>
 #include <ctype.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,18 +86,50 @@ bool pm_target_is_remote(const struct pm_target *t)
     return t->kind == PM_TARGET_LOCAL && t->driver && strcmp(t->driver, "remote") == 0;
 }
 
+/* The host of a URL (RFC 3986, 3.2.2), without user, port and brackets. The caller frees; NULL for none. */
+static char *host_of(const char *url)
+{
+    const char *at = url ? strstr(url, "://") : NULL;
+    if (!at)
+        return NULL;
+    at += 3;
+    size_t len = strcspn(at, "/?#");
+    for (size_t i = len; i-- > 0;) {
+        if (at[i] != '@')
+            continue;
+        at += i + 1;
+        len -= i + 1;
+        break;
+    }
+    if (len && *at == '[') {
+        size_t end = strcspn(at, "]");
+        return end < len && (end + 1 == len || at[end + 1] == ':') ? pm_strndup(at + 1, end - 1) : NULL;
+    }
+    size_t end = strcspn(at, ":");
+    return pm_strndup(at, end < len ? end : len);
+}
+
+static bool is_loopback_host(const char *host)
+{
+    struct in_addr four;
+    struct in6_addr six;
+    if (inet_pton(AF_INET, host, &four) == 1)
+        return (ntohl(four.s_addr) >> 24) == 127;
+    if (inet_pton(AF_INET6, host, &six) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&six);
+    return strcasecmp(host, "localhost") == 0;
+}
+
 bool pm_target_is_here(const struct pm_target *t)
 {
-    static const char *const loopback[] = {"127.", "localhost", "[::1]"};
     if (t->kind != PM_TARGET_LOCAL)
         return false;
     if (!pm_target_is_remote(t))
         return true;
-    const char *host = t->url ? strstr(t->url, "://") : NULL;
-    for (size_t i = 0; host && i < sizeof(loopback) / sizeof(*loopback); i++)
-        if (strncasecmp(host + 3, loopback[i], strlen(loopback[i])) == 0)
-            return true;
-    return false;
+    char *host = host_of(t->url);
+    bool here = host && is_loopback_host(host);
+    free(host);
+    return here;
 }
 
 /* Where each option goes: a word, or with `env` a variable. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
@@ -26,6 +27,8 @@ void pm_answer_reset(struct pm_call *c)
     c->is_sse = c->said_end = c->said_error = false;
     c->held_events = 0;
     c->said_content = false;
+    c->events = 0;
+    c->response_id[0] = 0;
     c->usage = PM_USAGE_UNKNOWN;
     c->strips_progress = false;
     pm_assembly_free(c->assembly);
@@ -42,8 +45,10 @@ void pm_answer_headers(struct pm_call *c)
     char number[32];
     struct pm_exchange *x = c->x;
     uint64_t now = pm_clock_us(), outside = c->wait_us;
-    if (c->sent_us && c->head_us > c->sent_us)
-        outside += c->head_us - c->sent_us;
+    if (c->sent_us)
+        outside += (c->head_us > c->sent_us ? c->head_us : now) - c->sent_us;
+    else if (c->lease && !c->granted)
+        outside += now - c->wait_start_us;
     uint64_t ours = now - c->read_us > outside ? now - c->read_us - outside : 0;
     pm_reply_header(x, "x-pointsman-request", c->id);
     pm_reply_header(x, "x-pointsman-route", c->input.route ? c->input.route->id : "-");
@@ -104,7 +109,11 @@ static void commit(struct pm_call *c)
     c->first_us = pm_clock_us();
     pm_timer_clear(&c->ping);
     if (c->opened) {
-        pm_api_drop_openings(c->api.protocol, &c->held);
+        if (c->api.protocol == PM_PROTO_RESPONSES) {
+            pm_api_drop_openings(&c->held);
+            if (*c->response_id)
+                pm_api_rename_response(&c->held, 0, c->response_id, c->own_id);
+        }
     } else {
         pm_answer_headers(c);
         forward_headers(c);
@@ -123,11 +132,22 @@ static void commit(struct pm_call *c)
     }
 }
 
+struct pm_api_identity pm_answer_identity(const struct pm_call *c)
+{
+    unsigned told = c->opened ? 2 : 0;
+    const char *id = c->opened ? c->own_id : *c->response_id ? c->response_id : c->id;
+    return (struct pm_api_identity){.response_id = id,
+                                    .model = c->model,
+                                    .created = (long long)time(NULL),
+                                    .sequence = c->events > told ? c->events : told};
+}
+
 /* Ends a stream so that nobody takes it for complete. */
 static void end_stream(struct pm_call *c, const char *text)
 {
     bool wants_error = c->input.route && c->input.route->on_cut && strcmp(c->input.route->on_cut, "error") == 0;
-    char *event = pm_api_cut_event(c->api.protocol, text);
+    struct pm_api_identity who = pm_answer_identity(c);
+    char *event = pm_api_cut_event(c->api.protocol, &who, text);
     struct pm_exchange *x = c->x;
     bool is_complete = event != NULL;
     c->x = NULL;
@@ -176,9 +196,20 @@ void pm_answer_refuse(struct pm_call *c, int status, const char *type, const cha
 
 /* --- streams --- */
 
+/* An event of the life cycle says which response it is of: the one that the caller has been told of. */
+static void same_identity(struct pm_call *c, const struct pm_sse_event *event, size_t before)
+{
+    if (!*c->response_id)
+        pm_api_response_id(event->data, event->data_len, c->response_id, sizeof(c->response_id));
+    if (c->opened && *c->response_id)
+        pm_api_rename_response(&c->held, before, c->response_id, c->own_id);
+}
+
 static void on_event(void *arg, const struct pm_sse_event *event)
 {
     struct pm_call *c = arg;
+    size_t before = c->held.len;
+    c->events++;
     if (c->mend)
         pm_mend_event(c->mend, event->name, event->data, event->data_len, event->raw, event->raw_len, &c->held);
     if (c->strips_progress && pm_api_event_is_progress(event->data, event->data_len))
@@ -189,6 +220,8 @@ static void on_event(void *arg, const struct pm_sse_event *event)
         pm_buf_addn(&c->held, event->raw, event->raw_len);
     if (c->committed && pm_api_event_is_plain(c->api.protocol, event->name, event->data, event->data_len))
         return;
+    if (c->api.protocol == PM_PROTO_RESPONSES)
+        same_identity(c, event, before);
     enum pm_event_kind kind = pm_api_event(c->api.protocol, event->name, event->data, event->data_len, &c->usage);
     c->held_events++;
     if (kind == PM_EVENT_END)

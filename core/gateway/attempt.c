@@ -140,6 +140,7 @@ static void ask_for_lease(struct pm_call *c)
     ask.conversation = c->has_api ? c->api.conversation : 0;
     ask.prompt_tokens = c->has_api ? (uint32_t)c->api.prompt_tokens : 0;
     ask.rank = c->rank;
+    ask.waited_ms = (uint32_t)(c->queued_us / 1000);
     c->lease = ++c->g->next_id;
     c->granted = false;
     c->wait_start_us = pm_clock_us();
@@ -231,6 +232,16 @@ void pm_attempt_failed(struct pm_call *c, int status, const char *why, bool agai
     pm_attempt_next(c);
 }
 
+/* Anthropic's count leaves out what came from the cache, OpenAI's has it in; llama-server says it by itself except in
+ * the messages API. */
+static long long processed_tokens(const struct pm_call *c)
+{
+    const struct pm_usage *u = &c->usage;
+    if (u->prompt_processed > 0 || u->prompt <= 0)
+        return u->prompt_processed;
+    return c->anthropic ? u->prompt : u->prompt - (u->cached > 0 ? u->cached : 0);
+}
+
 void pm_attempt_end(struct pm_call *c, enum pm_done how)
 {
     pm_timer_clear(&c->deadline);
@@ -242,8 +253,9 @@ void pm_attempt_end(struct pm_call *c, enum pm_done how)
         return;
     if (c->g->channel && c->granted) {
         struct pm_msg_done done = {.how = how};
-        if (c->usage.prompt_processed > 0 && how == PM_DONE_OK) {
-            done.prompt_tokens = (uint32_t)c->usage.prompt_processed;
+        long long processed = processed_tokens(c);
+        if (processed > 0 && how == PM_DONE_OK) {
+            done.prompt_tokens = (uint32_t)processed;
             done.cached_tokens = c->usage.cached > 0 ? (uint32_t)c->usage.cached : 0;
             done.prompt_ms = (float)c->usage.prompt_ms;
             done.output_tokens = c->usage.output > 0 ? (uint32_t)c->usage.output : 0;
@@ -257,11 +269,18 @@ void pm_attempt_end(struct pm_call *c, enum pm_done how)
     c->granted = false;
 }
 
+static void waited(struct pm_call *c)
+{
+    uint64_t us = pm_clock_us() - c->wait_start_us;
+    c->wait_us += us;
+    c->queued_us += us;
+}
+
 static void granted(struct pm_call *c, const struct pm_msg *msg)
 {
     struct pm_msg_grant grant;
     c->granted = true;
-    c->wait_us += pm_clock_us() - c->wait_start_us;
+    waited(c);
     if (!pm_msg_struct(msg, &grant, sizeof(grant))) {
         pm_attempt_failed(c, 502, "the backend manager spoke in riddles", false);
         return;
@@ -274,7 +293,7 @@ static void denied(struct pm_call *c, const struct pm_msg *msg)
 {
     struct pm_msg_deny deny;
     c->lease = 0;
-    c->wait_us += pm_clock_us() - c->wait_start_us;
+    waited(c);
     if (!pm_msg_struct(msg, &deny, sizeof(deny))) {
         pm_attempt_failed(c, 502, "the backend manager spoke in riddles", false);
         return;

@@ -14,6 +14,7 @@
 #include "core/api/assemble.h"
 #include "core/api/mend.h"
 #include "core/api/stream.h"
+#include "core/api/voice.h"
 #include "core/base/metrics.h"
 #include "core/channel/channel.h"
 #include "core/http/server.h"
@@ -119,6 +120,10 @@ struct pm_call {
     bool suspected;    /* the manager has been told of the silence since then */
     bool opened;       /* a stream was begun with nothing but signs of life in it */
     unsigned pings;
+    unsigned events;       /* of this attempt's stream so far */
+    char response_id[128]; /* of the responses API, as the answerer says */
+    char own_id[48];       /* and as the caller has been told, once a stream was opened without one */
+    uint64_t queued_us;    /* waited for slots so far, at all targets */
 
     int status; /* of the answer under way */
     bool is_sse, committed, ended;
@@ -216,6 +221,8 @@ void pm_wait_heard(struct pm_call *c);
 void pm_wait_look(void *call);
 
 /* answer.c */
+/* Who the caller's stream is. */
+struct pm_api_identity pm_answer_identity(const struct pm_call *c);
 /* The end of a call that got no answer: in the stream where one was begun already. */
 void pm_answer_refuse(struct pm_call *c, int status, const char *type, const char *body, size_t len);
 extern const struct pm_transfer_events pm_answer_events;

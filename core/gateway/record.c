@@ -27,7 +27,7 @@ static void log_call(const struct pm_call *c, int status, uint64_t now)
     pm_log_field(&f, "model", c->model ? c->model : "");
     pm_log_field(&f, "route", c->input.route ? c->input.route->id : "-");
     pm_log_field(&f, "target", c->target ? c->target->id : "-");
-    pm_buf_addf(&f, " status=%d attempts=%u stream=%s", status, c->attempts, c->is_sse ? "yes" : "no");
+    pm_buf_addf(&f, " status=%d attempts=%u stream=%s", status, c->attempts, c->is_sse || c->opened ? "yes" : "no");
     if (c->decision)
         pm_log_field(&f, "verdicts", c->decision->reason);
     field_ms(&f, "total_ms", now - c->start_us);

@@ -1,7 +1,7 @@
 /* The time while nothing comes: what is told to the caller meanwhile, and when it has been too long. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
@@ -20,7 +20,9 @@ enum { FIRST_FACTOR = 4, FIRST_LEAST_MS = 60 * 1000 };
 
 static void open_stream(struct pm_call *c)
 {
+    bool is_responses = c->api.protocol == PM_PROTO_RESPONSES;
     c->opened = true;
+    snprintf(c->own_id, sizeof(c->own_id), "%s%s", is_responses ? "resp_" : "", c->id);
     pm_answer_headers(c);
     pm_reply_header(c->x, "Cache-Control", "no-cache");
     pm_reply_begin(c->x, 200, "text/event-stream");
@@ -33,7 +35,8 @@ static void ping(void *call)
         return;
     if (!c->opened)
         open_stream(c);
-    char *event = pm_api_ping_event(c->api.protocol, c->id, c->model, (long long)time(NULL), c->pings++);
+    struct pm_api_identity who = pm_answer_identity(c);
+    char *event = pm_api_ping_event(c->api.protocol, &who, c->pings++);
     if (!pm_reply_is_full(c->x))
         pm_reply_send(c->x, event, strlen(event));
     free(event);
@@ -81,8 +84,11 @@ static uint64_t deadline_at(const struct pm_call *c)
     uint64_t first = c->sent_us / 1000 + first_ms(c), idle = c->heard_ms + idle_ms(c);
     if (!c->heard_ms)
         return first;
-    /* Reports of progress are signs of life; the answer itself may take as long as its prompt is. */
-    return c->committed || idle > first ? idle : first;
+    if (c->committed || c->said_content)
+        return idle;
+    /* Reports of progress are signs of life: the answer may take as long as its prompt is, unless somebody has said
+     * how long. */
+    return idle > first && !c->target->first_token_ms ? idle : first;
 }
 
 /* Half of the idle deadline has passed in silence: it is time to see whether the server is alive at all, so that one

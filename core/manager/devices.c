@@ -143,7 +143,10 @@ size_t pm_devices_read(const struct pm_devices *d, struct pm_device *out, size_t
     for (size_t i = 0; i < d->n_cards && n < max; i++) {
         long long total = read_number(d->cards[i], "mem_info_vram_total");
         long long used = read_number(d->cards[i], "mem_info_vram_used");
-        out[n] = (struct pm_device){.total_mib = total >> 20, .free_mib = (total - (used > 0 ? used : 0)) >> 20};
+        if (total <= 0)
+            continue;
+        long long left = used > 0 ? total - used : total;
+        out[n] = (struct pm_device){.total_mib = total >> 20, .free_mib = left > 0 ? left >> 20 : 0};
         snprintf(out[n].name, sizeof(out[n].name), "AMD %zu", i);
         n++;
     }

@@ -34,9 +34,10 @@ struct pm_server {
     pid_t pid;
     uint64_t command;
     struct pm_logtail *tail;
-    struct pm_fetch *health, *question;
+    struct pm_fetch *health, *question, *probe;
     void (*answered)(void *arg, int status, const char *body, size_t len);
-    void *asker;
+    void (*probed)(void *arg, int status, const char *body, size_t len);
+    void *asker, *prober;
     struct pm_timer poll;
     uint64_t poll_ms, last_line_ms;
     bool ready, says_state, stopping;

@@ -35,12 +35,12 @@ void pm_health_stalled(struct pm_worker *w, const struct pm_msg *msg)
     if (!lease || !lease->granted || !pm_msg_struct(msg, &stall, sizeof(stall)))
         return;
     struct pm_profile *p = lease->profile;
-    if (lease->run != p->run || !p->server || p->is_probed || pm_kv_is_busy(p->kv))
+    if (lease->run != p->run || !p->server || p->is_probed)
         return;
     pm_log(PM_LOG_INFO, "profile %s: nothing has come for %u ms: is it alive?", p->id, stall.silent_ms);
     p->is_probed = true;
     uint64_t limit = stall.limit_ms > PROBE_LEAST_MS ? stall.limit_ms : PROBE_LEAST_MS;
-    pm_server_ask(p->server, "GET", "/slots", NULL, limit, probed, p);
+    pm_server_probe(p->server, "/slots", limit, probed, p);
 }
 
 /* --- memory --- */
@@ -50,9 +50,9 @@ bool pm_health_out_of_memory(struct pm_profile *p, const char *said, char *why, 
     struct pm_buf text;
     char needs[160];
     bool beside_others = false;
+    p->ooms++;
     for (const struct pm_profile *o = p->m->profiles; o; o = o->next)
         beside_others |= o != p && o->server && !(o->conf && o->conf->pin);
-    p->ooms++;
     /* Once more with all that can go gone: what was thought to fit together may not. */
     if (beside_others && !p->alone) {
         p->alone = true;

@@ -24,7 +24,7 @@ enum { CONVERSATIONS_MAX = 64 };
 enum { TOKENS_APART = 2 };
 
 /* As many useless restores in a row say that the model's state cannot be restored. */
-enum { USELESS_MAX = 2 };
+enum { USELESS_MAX = 2, USELESS_SHARE = 20 };
 
 /* A slow disk and a long conversation: gigabytes at 100 MB/s. Then the switch goes on without. */
 enum { ORDER_LIMIT_MS = 60000 };
@@ -33,7 +33,7 @@ enum { FILES_MAX = 4096 };
 
 struct conversation {
     uint64_t id;
-    unsigned tokens;   /* in its slot, when last seen */
+    unsigned tokens;   /* in its slot, when last seen; 0 when that is not known */
     unsigned saved;    /* on disk, 0 when there is no file */
     unsigned restored; /* just brought back, not yet verified */
     bool is_resident;  /* the running server has seen it */
@@ -47,6 +47,7 @@ struct pm_kv {
     char *off;
     uint64_t key;
     struct pm_server *server;
+    bool is_blind; /* the server was there before us: what its slots hold is not known */
     unsigned slots;
     struct conversation known[CONVERSATIONS_MAX];
     size_t n;
@@ -200,11 +201,20 @@ static uint64_t key_of(const struct pm_target *t, uint64_t command)
     return h;
 }
 
+void pm_kv_clear(struct pm_kv *kv)
+{
+    forget_all(kv);
+    kv->key = 0;
+    read_folder(kv);
+    rmdir(kv->folder);
+}
+
 void pm_kv_server_up(struct pm_kv *kv, struct pm_server *s, const struct pm_target *t, uint64_t command,
-                     unsigned slots)
+                     unsigned slots, bool adopted)
 {
     uint64_t key = key_of(t, command);
     kv->server = t->keep_kv && !pm_target_is_remote(t) ? s : NULL;
+    kv->is_blind = adopted;
     kv->slots = slots ? slots : 1;
     if (!kv->server || key == kv->key)
         return;
@@ -237,11 +247,14 @@ void pm_kv_server_down(struct pm_kv *kv)
 
 static void verify(struct pm_kv *kv, struct conversation *c, unsigned cached)
 {
-    bool useful = cached >= c->restored / 2;
+    bool useful = cached >= c->restored / 2, useless = cached < c->restored / USELESS_SHARE;
+    c->restored = 0;
+    /* In between it is the caller who has changed what was said before. */
+    if (!useful && !useless)
+        return;
     kv->useful += useful;
     kv->useless = useful ? 0 : kv->useless + 1;
     count(kv, useful ? "useful" : "useless");
-    c->restored = 0;
     if (kv->useless < USELESS_MAX || kv->useful)
         return;
     kv->off = pm_strdup("restored KV is not used by this model");
@@ -253,7 +266,7 @@ void pm_kv_used(struct pm_kv *kv, uint64_t conversation, unsigned tokens, unsign
     if (!conversation || !kv->server || kv->off)
         return;
     struct conversation *c = find_or_add(kv, conversation);
-    if (c->restored)
+    if (c->restored && tokens)
         verify(kv, c, cached);
     c->tokens = tokens;
     c->is_resident = true;
@@ -262,13 +275,26 @@ void pm_kv_used(struct pm_kv *kv, uint64_t conversation, unsigned tokens, unsign
 
 /* --- restore --- */
 
+/* It may have been trimmed since. */
+static bool has_file(const struct pm_kv *kv, const struct conversation *c)
+{
+    char name[80];
+    file_name(kv, c->id, c->saved, name, sizeof(name));
+    char *path = path_of(kv, name);
+    bool there = access(path, F_OK) == 0;
+    free(path);
+    return there;
+}
+
 bool pm_kv_can_restore(const struct pm_kv *kv, uint64_t conversation)
 {
-    if (!conversation || !kv->server || kv->off || kv->done)
+    if (!conversation || !kv->server || kv->is_blind || kv->off || kv->done)
         return false;
-    for (size_t i = 0; i < kv->n; i++)
-        if (kv->known[i].id == conversation)
-            return kv->known[i].saved && !kv->known[i].is_resident;
+    for (size_t i = 0; i < kv->n; i++) {
+        const struct conversation *c = &kv->known[i];
+        if (c->id == conversation)
+            return c->saved && !c->is_resident && has_file(kv, c);
+    }
     return false;
 }
 
@@ -352,24 +378,34 @@ bool pm_kv_should_save(const struct pm_kv *kv)
 {
     if (!kv->server || kv->off || kv->done)
         return false;
-    for (size_t i = 0; i < kv->n; i++)
-        if (kv->known[i].is_resident && kv->known[i].tokens >= LEAST_TOKENS &&
-            kv->known[i].tokens != kv->known[i].saved)
+    for (size_t i = 0; i < kv->n; i++) {
+        const struct conversation *c = &kv->known[i];
+        if (c->is_resident && (!c->tokens || (c->tokens >= LEAST_TOKENS && c->tokens != c->saved)))
             return true;
+    }
     return false;
 }
 
-/* The conversation that left so many tokens in a slot; of several the one used last. */
+static bool has_left(const struct conversation *c, unsigned tokens)
+{
+    return c->tokens && c->tokens <= tokens + TOKENS_APART && tokens <= c->tokens + TOKENS_APART;
+}
+
+/* The conversation that left so many tokens in a slot; else one whose answer broke off, which left nobody knows how
+ * many; of several the one used last. */
 static struct conversation *whose(struct pm_kv *kv, unsigned tokens)
 {
-    struct conversation *best = NULL;
+    struct conversation *sure = NULL, *possible = NULL;
     for (size_t i = 0; i < kv->n; i++) {
         struct conversation *c = &kv->known[i];
-        bool near = c->tokens <= tokens + TOKENS_APART && tokens <= c->tokens + TOKENS_APART;
-        if (c->is_resident && (near || kv->slots == 1) && (!best || c->used_ms > best->used_ms))
-            best = c;
+        if (!c->is_resident)
+            continue;
+        if (has_left(c, tokens) && (!sure || c->used_ms > sure->used_ms))
+            sure = c;
+        if ((!c->tokens || kv->slots == 1) && (!possible || c->used_ms > possible->used_ms))
+            possible = c;
     }
-    return best;
+    return sure && kv->slots > 1 ? sure : possible ? possible : sure;
 }
 
 static void keep(struct pm_kv *kv, const char *temporary, unsigned tokens)
@@ -505,4 +541,22 @@ void pm_kv_trim(const char *root, long long limit_mib)
         free(files[i].path);
     }
     free(files);
+}
+
+void pm_kv_remove_strangers(const char *root, const struct pm_strv *keep)
+{
+    DIR *d = opendir(root);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        if (e->d_name[0] == '.')
+            continue;
+        char *folder = pm_asprintf("%s/%s/", root, e->d_name);
+        if (!pm_strv_has(keep, folder)) {
+            struct pm_kv scratch = {.folder = folder};
+            pm_kv_clear(&scratch);
+        }
+        free(folder);
+    }
+    if (d)
+        closedir(d);
 }

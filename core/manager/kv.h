@@ -17,12 +17,17 @@ struct pm_kv;
 struct pm_kv *pm_kv_new(struct pm_loop *loop, struct pm_metrics *metrics, const char *profile, const char *folder);
 void pm_kv_free(struct pm_kv *kv);
 
-/* A server runs from now on; `command` and the files of `t` make the key. */
+/* A server runs from now on; `command` and the files of `t` make the key. One that was `adopted` has in its slots what
+ * nobody knows: nothing is restored into it. */
 void pm_kv_server_up(struct pm_kv *kv, struct pm_server *s, const struct pm_target *t, uint64_t command,
-                     unsigned slots);
+                     unsigned slots, bool adopted);
+/* Removes all that is kept. */
+void pm_kv_clear(struct pm_kv *kv);
+
 void pm_kv_server_down(struct pm_kv *kv);
 
-/* A request of that conversation has ended: so many tokens stand in its slot, so many came from the cache. */
+/* A request of that conversation has ended: so many tokens stand in its slot, so many came from the cache. No tokens:
+ * it broke off, and how many there are is not known. */
 void pm_kv_used(struct pm_kv *kv, uint64_t conversation, unsigned tokens, unsigned cached);
 
 /* Is there something on disk that the server does not hold? */
@@ -41,6 +46,9 @@ bool pm_kv_is_busy(const struct pm_kv *kv);
 
 /* Why nothing is kept for this profile, or NULL. */
 const char *pm_kv_off(const struct pm_kv *kv);
+
+/* Removes the folders below `root` that are not among `keep`. */
+void pm_kv_remove_strangers(const char *root, const struct pm_strv *keep);
 
 /* Removes the files used longest ago until those of all profiles together take no more than `limit` MiB. */
 void pm_kv_trim(const char *root, long long limit_mib);

@@ -88,12 +88,14 @@ static struct pm_lease *add_lease(struct pm_worker *w, struct pm_profile *p, uin
     lease->worker = w;
     lease->id = id;
     lease->profile = p;
-    lease->asked_ms = pm_clock_ms();
+    uint64_t now = pm_clock_ms();
+    lease->asked_ms = ask->waited_ms < now ? now - ask->waited_ms : now;
     lease->rank = ask->rank <= PM_RANK_LOW ? ask->rank : PM_RANK_NORMAL;
     lease->conversation = ask->conversation;
-    note_asking(p, lease->asked_ms);
-    while (*last)
+    note_asking(p, now);
+    while (*last && (*last)->asked_ms <= lease->asked_ms)
         last = &(*last)->next;
+    lease->next = *last;
     *last = lease;
     p->waiting++;
     return lease;
@@ -119,7 +121,9 @@ void pm_lease_ask(struct pm_worker *w, const struct pm_msg *msg)
         deny(w, msg->id, PM_DENY_FAILED, seconds_until(p->retry_at_ms), p->reason);
         return;
     }
-    if ((long long)p->waiting >= p->conf->queue && (p->state != PM_READY || p->leases >= (unsigned)p->slots)) {
+    /* Those who will have a slot at once, or as soon as it is loaded, do not queue. */
+    long long unused = p->state == PM_READY ? p->slots - (long long)p->leases : p->slots;
+    if ((long long)p->waiting >= p->conf->queue + (unused > 0 ? unused : 0)) {
         deny(w, msg->id, PM_DENY_BUSY, queue_retry_s(p), "the profile's queue is full (QUEUE)");
         return;
     }
@@ -170,8 +174,10 @@ static void learn(struct pm_lease *lease, const struct pm_msg_done *done)
         p->suspect_until_ms = pm_clock_ms() + SUSPECT_MS;
     learn_speed(&p->prompt_tps, done->prompt_tokens, done->prompt_ms);
     learn_speed(&p->output_tps, done->output_tokens, done->output_ms);
-    if (done->how != PM_DONE_OK)
+    if (done->how != PM_DONE_OK) {
+        pm_kv_used(p->kv, lease->conversation, 0, 0);
         return;
+    }
     smooth(&p->request_ms, (double)(pm_clock_ms() - lease->granted_ms) + 0.1);
     if (done->prompt_tokens)
         pm_kv_used(p->kv, lease->conversation, done->prompt_tokens + done->cached_tokens + done->output_tokens,

@@ -85,6 +85,7 @@ void pm_load_begin(struct pm_profile *p)
     pm_warm_stop(p->m);
     p->has_strangers = p->is_warm = false;
     p->progress = 0;
+    p->has_hooked = true;
     if (!p->conf->on_load) {
         on_load_done(p);
         return;
@@ -101,8 +102,24 @@ static void on_unload_done(void *arg)
     pm_profile_off(p);
 }
 
+static void undone(void *arg)
+{
+    struct pm_profile *p = arg;
+    p->hook = NULL;
+    pm_profiles_schedule(p->m);
+    pm_manager_maybe_end(p->m);
+}
+
+void pm_load_undo(struct pm_profile *p)
+{
+    if (p->has_hooked && p->conf && p->conf->on_unload && !p->hook)
+        p->hook = pm_hook_run(p->m->loop, p->conf->on_unload, p->id, "ON_UNLOAD", hook_limit(p), undone, p);
+    p->has_hooked = false;
+}
+
 void pm_unload_end(struct pm_profile *p)
 {
+    p->has_hooked = false;
     if (!p->conf || !p->conf->on_unload) {
         on_unload_done(p);
         return;

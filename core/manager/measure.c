@@ -92,6 +92,25 @@ static void set(struct pm_measured *all, uint64_t command, const struct pm_need 
     all->entries[all->n++] = (struct entry){.command = command, .need = *need};
 }
 
+/* A file can be spoilt: -1 for what cannot be. */
+static long long mib_of(const cJSON *item)
+{
+    double v = cJSON_IsNumber(item) ? item->valuedouble : -1;
+    return v >= 0 && v < (double)(1LL << 40) ? (long long)v : -1;
+}
+
+static bool read_need(const cJSON *item, struct pm_need *out)
+{
+    int n = cJSON_GetArraySize(item);
+    *out = (struct pm_need){.ram = n ? mib_of(cJSON_GetArrayItem(item, 0)) : -1};
+    bool ok = out->ram >= 0;
+    for (int i = 1; i < n && i <= PM_DEVICES_MAX && ok; i++) {
+        out->device[i - 1] = mib_of(cJSON_GetArrayItem(item, i));
+        ok = out->device[i - 1] >= 0;
+    }
+    return ok;
+}
+
 /* {"<command>": [ram, device 0, device 1, ...], ...} */
 static void read_file(struct pm_measured *all)
 {
@@ -103,13 +122,9 @@ static void read_file(struct pm_measured *all)
     const cJSON *item;
     free(text);
     cJSON_ArrayForEach (item, root) {
-        struct pm_need need = {0};
-        int n = cJSON_GetArraySize(item);
-        if (!item->string || n < 1)
+        struct pm_need need;
+        if (!item->string || !read_need(item, &need))
             continue;
-        need.ram = (long long)cJSON_GetArrayItem(item, 0)->valuedouble;
-        for (int i = 1; i < n && i <= PM_DEVICES_MAX; i++)
-            need.device[i - 1] = (long long)cJSON_GetArrayItem(item, i)->valuedouble;
         set(all, strtoull(item->string, NULL, 16), &need);
     }
     cJSON_Delete(root);

@@ -87,6 +87,25 @@ bool pm_memory_is_free(struct pm_manager *m, const struct pm_profile *p)
     return true;
 }
 
+/* All that those do not hold which cannot go. */
+static void claim_all(struct pm_profile *p)
+{
+    struct pm_need all = {.ram = p->m->capacity.ram};
+    memcpy(all.device, p->m->capacity.device, sizeof(all.device));
+    for (const struct pm_profile *o = p->m->profiles; o; o = o->next) {
+        if (o == p || !o->server || !o->conf || !o->conf->pin)
+            continue;
+        all.ram -= o->need.ram;
+        for (size_t d = 0; d < PM_DEVICES_MAX; d++)
+            all.device[d] -= o->need.device[d];
+    }
+    for (size_t d = 0; d < PM_DEVICES_MAX; d++)
+        if (p->need.device[d] && all.device[d] > p->need.device[d])
+            p->need.device[d] = all.device[d];
+    if (!p->m->capacity.n_devices && all.ram > p->need.ram)
+        p->need.ram = all.ram;
+}
+
 void pm_memory_need(struct pm_profile *p)
 {
     const struct pm_target *t = p->conf;
@@ -102,11 +121,8 @@ void pm_memory_need(struct pm_profile *p)
     else
         pm_need_of(t, &p->m->capacity, &p->need);
     /* After a load that ran out of memory beside others: all that there is. */
-    for (size_t d = 0; p->alone && d < PM_DEVICES_MAX; d++)
-        if (p->need.device[d] && p->m->capacity.device[d] > p->need.device[d])
-            p->need.device[d] = p->m->capacity.device[d];
-    if (p->alone && !p->m->capacity.n_devices && p->m->capacity.ram > p->need.ram)
-        p->need.ram = p->m->capacity.ram;
+    if (p->alone)
+        claim_all(p);
 }
 
 void pm_memory_measured(struct pm_profile *p)

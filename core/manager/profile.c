@@ -116,7 +116,7 @@ static void server_ready(void *arg)
     p->progress = 1;
     pm_memory_measured(p);
     if (p->conf)
-        pm_kv_server_up(p->kv, p->server, p->conf, p->command, (unsigned)p->slots);
+        pm_kv_server_up(p->kv, p->server, p->conf, p->command, (unsigned)p->slots, !p->load_start_us);
     p->ready_since_ms = p->last_used_ms = now / 1000;
     if (p->state == PM_LOADING)
         enter(p, PM_READY, text);
@@ -132,7 +132,7 @@ static void server_props(void *arg, const struct pm_server_props *props)
     if (props->slots > 0) {
         p->slots = props->slots;
         if (p->conf)
-            pm_kv_server_up(p->kv, p->server, p->conf, p->command, (unsigned)p->slots);
+            pm_kv_server_up(p->kv, p->server, p->conf, p->command, (unsigned)p->slots, !p->load_start_us);
     }
     pm_status_publish(p->m, true);
     pm_profiles_schedule(p->m);
@@ -148,7 +148,9 @@ static void note_failure(struct pm_profile *p, bool was_up, const char *why)
             pause *= 2;
     }
     p->retry_at_ms = pm_clock_ms() + pause;
+    pm_profiles_look_again(p->m, p->retry_at_ms);
     p->wanted = false;
+    pm_load_undo(p);
     enter(p, PM_FAILED, why);
     /* Who waits for a load that failed is told now: the gateway has other targets. */
     if (pause)
@@ -314,7 +316,7 @@ static void describe(const struct pm_profile *p, uint64_t now, struct pm_sched_p
                                      .pinned = p->conf && p->conf->pin,
                                      .stale = p->state == PM_READY &&
                                               (!p->conf || pm_server_command(p->conf, &p->paths) != p->command),
-                                     .blocked = !p->conf || now < p->retry_at_ms || p->m->stopping,
+                                     .blocked = !p->conf || now < p->retry_at_ms || p->m->stopping || p->hook,
                                      .waiting = p->waiting + p->wanted,
                                      .leases = p->leases,
                                      .rank = w.rank,
@@ -430,6 +432,8 @@ void pm_profiles_tick(void *manager)
     uint64_t now = pm_clock_ms();
     if (m->current)
         pm_memory_refresh(m);
+    /* Who may be asked for again is news to the workers, and so is memory that came back. */
+    pm_status_publish(m, false);
     for (struct pm_profile **at = &m->profiles; *at;) {
         struct pm_profile *p = *at;
         uint64_t ttl = p->conf && !p->conf->pin ? p->conf->ttl_ms : 0;
@@ -491,6 +495,23 @@ static void adopt(struct pm_manager *m)
     pm_strv_release(&ids);
 }
 
+/* What is kept on disk follows the configuration. */
+static void sync_kv(struct pm_manager *m)
+{
+    char *root = pm_asprintf("%s/kv", m->state_dir);
+    struct pm_strv keep = {0};
+    for (struct pm_profile *p = m->profiles; p; p = p->next) {
+        if (p->server || (p->conf && p->conf->keep_kv))
+            pm_strv_add(&keep, p->paths.kv, strlen(p->paths.kv));
+        else
+            pm_kv_clear(p->kv);
+    }
+    pm_kv_remove_strangers(root, &keep);
+    pm_kv_trim(root, m->current->conf->manager.kv_max);
+    pm_strv_release(&keep);
+    free(root);
+}
+
 void pm_profiles_sync(struct pm_manager *m)
 {
     const struct pm_conf *conf = m->current->conf;
@@ -524,6 +545,7 @@ void pm_profiles_sync(struct pm_manager *m)
     if (!m->adopted)
         adopt(m);
     m->adopted = true;
+    sync_kv(m);
     pm_profiles_schedule(m);
 }
 
@@ -551,7 +573,7 @@ void pm_profiles_stop_all(struct pm_manager *m)
 bool pm_profiles_all_off(const struct pm_manager *m)
 {
     for (const struct pm_profile *p = m->profiles; p; p = p->next)
-        if (p->state != PM_OFF && p->state != PM_FAILED)
+        if ((p->state != PM_OFF && p->state != PM_FAILED) || p->hook)
             return false;
     return true;
 }

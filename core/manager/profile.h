@@ -71,6 +71,7 @@ struct pm_profile {
     double progress;    /* of the load, 0 to 1, where it can be told */
     bool alone;         /* it ran out of memory beside others: next time without them */
     unsigned ooms;      /* loads in a row that ran out of memory */
+    bool has_hooked;    /* ON_LOAD has been run, ON_UNLOAD not yet */
     bool is_warm;       /* its file was read ahead since its last load */
     bool has_strangers; /* an earlier manager's workers may still be streaming from it */
     bool is_probed;     /* it is being asked for a sign of life */
@@ -118,6 +119,8 @@ void pm_load_begin(struct pm_profile *p);
 void pm_unload_begin(struct pm_profile *p);
 /* The server has ended as it should: what comes after that. */
 void pm_unload_end(struct pm_profile *p);
+/* It has failed: ON_UNLOAD follows on every ON_LOAD. The next load waits for it. */
+void pm_load_undo(struct pm_profile *p);
 void pm_load_release(struct pm_profile *p);
 
 /* warm.c */

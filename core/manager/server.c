@@ -64,6 +64,22 @@ void pm_server_ask(struct pm_server *s, const char *method, const char *path, co
     s->question = fetch(s, method, path, body, limit_ms, answered);
 }
 
+static void probed(void *arg, int status, const char *body, size_t len)
+{
+    struct pm_server *s = arg;
+    s->probe = NULL;
+    s->probed(s->prober, status, body, len);
+}
+
+void pm_server_probe(struct pm_server *s, const char *path, uint64_t limit_ms,
+                     void (*fn)(void *arg, int status, const char *body, size_t len), void *arg)
+{
+    pm_fetch_cancel(s->probe);
+    s->probed = fn;
+    s->prober = arg;
+    s->probe = fetch(s, "GET", path, NULL, limit_ms, probed);
+}
+
 static void got_props(void *arg, int status, const char *body, size_t len)
 {
     struct pm_server *s = arg;
@@ -151,7 +167,8 @@ static void hush(struct pm_server *s)
 {
     pm_fetch_cancel(s->health);
     pm_fetch_cancel(s->question);
-    s->health = s->question = NULL;
+    pm_fetch_cancel(s->probe);
+    s->health = s->question = s->probe = NULL;
     pm_timer_clear(&s->poll);
 }
 

@@ -88,6 +88,10 @@ void pm_server_free(struct pm_server *s);
 void pm_server_ask(struct pm_server *s, const char *method, const char *path, const char *body, uint64_t limit_ms,
                    void (*fn)(void *arg, int status, const char *body, size_t len), void *arg);
 
+/* The same, beside whatever else is being asked: is it alive? */
+void pm_server_probe(struct pm_server *s, const char *path, uint64_t limit_ms,
+                     void (*fn)(void *arg, int status, const char *body, size_t len), void *arg);
+
 const char *pm_server_driver(const struct pm_server *s);
 
 /* "unix:/path" or the beginning of a URL. */

@@ -5,7 +5,9 @@ UNIT_TESTS = \
   tests/unit/test_ini tests/unit/test_conf tests/unit/test_routes tests/unit/test_argv \
   tests/unit/test_parse tests/unit/test_chunked tests/unit/test_sse tests/unit/test_request \
   tests/unit/test_stream tests/unit/test_assemble tests/unit/test_mend tests/unit/test_decide \
-  tests/unit/test_breaker tests/unit/test_sched tests/unit/test_sched_traces tests/unit/test_ledger
+  tests/unit/test_breaker tests/unit/test_sched tests/unit/test_sched_traces tests/unit/test_ledger \
+  tests/unit/test_measure tests/unit/test_gguf tests/unit/test_estimate tests/unit/test_range \
+  tests/unit/test_devices
 check_PROGRAMS += $(UNIT_TESTS)
 
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
@@ -87,4 +89,24 @@ tests_unit_test_sched_traces_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c
 tests_unit_test_ledger_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_ledger_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_measure_SOURCES = tests/unit/test_measure.c
+tests_unit_test_measure_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_measure_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_gguf_SOURCES = tests/unit/test_gguf.c
+tests_unit_test_gguf_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_gguf_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_estimate_SOURCES = tests/unit/test_estimate.c
+tests_unit_test_estimate_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_estimate_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_range_SOURCES = tests/unit/test_range.c
+tests_unit_test_range_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_range_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_devices_SOURCES = tests/unit/test_devices.c
+tests_unit_test_devices_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_devices_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/api/stream.h"
+#include "core/api/voice.h"
 
 enum { LIFE = PM_EVENT_LIFECYCLE, CONTENT = PM_EVENT_CONTENT, END = PM_EVENT_END, ERROR = PM_EVENT_ERROR };
 
@@ -207,12 +208,13 @@ static void a_cut_stream_ends_in_an_error_where_the_protocol_has_one(void **stat
     static const enum pm_protocol with[] = {PM_PROTO_MESSAGES, PM_PROTO_RESPONSES};
     static const enum pm_protocol without[] = {PM_PROTO_CHAT, PM_PROTO_COMPLETIONS, PM_PROTO_NATIVE,
                                                PM_PROTO_EMBEDDINGS};
+    const struct pm_api_identity who = {.response_id = "resp_1", .model = "m", .created = 1, .sequence = 7};
     (void)state;
     for (size_t i = 0; i < COUNT(without); i++)
-        assert_null(pm_api_cut_event(without[i], "x"));
+        assert_null(pm_api_cut_event(without[i], &who, "x"));
     for (size_t i = 0; i < COUNT(with); i++) {
         struct pm_usage u = PM_USAGE_UNKNOWN;
-        char *event = pm_api_cut_event(with[i], "it \"broke\"\noff");
+        char *event = pm_api_cut_event(with[i], &who, "it \"broke\"\noff");
         assert_non_null(event);
         char *data = strstr(event, "\ndata: ");
         assert_int_equal(strncmp(event, "event: ", 7), 0);
