@@ -8,7 +8,7 @@ tests_bench_mock_LDADD = $(LIBEVENT_LIBS)
 tests_bench_load_SOURCES = tests/bench/load.c
 tests_bench_load_LDADD = $(LIBEVENT_LIBS)
 
-.PHONY: bench agents random sim soak thrash
+.PHONY: bench agents containers random sim soak thrash
 include $(top_srcdir)/tests/unit/local.mk
 include $(top_srcdir)/tests/fuzz/local.mk
 include $(top_srcdir)/tests/bench/sim.mk
@@ -31,6 +31,12 @@ sim: all
 thrash: all
 	POINTSMAN=$(abs_builddir)/pointsman POINTSMAN_PLUGINS=$(abs_builddir)/plugins POINTSMAN_BUILD=$(abs_builddir) \
 	  $(top_srcdir)/tests/bench/thrash.py --check
+
+# DRIVER=docker on a real engine, which is installed for it.
+containers: all
+	$(top_srcdir)/tools/deps.sh --engine
+	POINTSMAN=$(abs_builddir)/pointsman POINTSMAN_PLUGINS=$(abs_builddir)/plugins POINTSMAN_BUILD=$(abs_builddir) \
+	  python3 -B -m pytest -q -p no:cacheprovider $(top_srcdir)/tests/e2e/test_docker.py
 
 # A thousand random requests, switches, edits and kills: SOAK_FLAGS="--operations 1000 --seed 1".
 soak: all

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what is missing for building, and for testing, on Debian 12 and Ubuntu 24.04.
 #
-#   tools/deps.sh [--build] [--test]
+#   tools/deps.sh [--build] [--test] [--engine]
 #
-# --build (the default) is what ./configure and make need, --test that and what `make check` needs.
+# --build (the default) is what ./configure and make need, --test that and what `make check` needs,
+# --engine a container engine besides: the tests of DRIVER=docker are left out where there is none.
 # Only missing packages are installed, and named; with nothing missing no package tool is started.
 # Elsewhere it installs nothing: it says what is missing and fails, or finds all there.
 set -euo pipefail
@@ -27,6 +28,12 @@ libcmocka-dev
 python3
 python3-pytest
 openssl"
+
+# runc is named because another runtime would be taken else.
+readonly ENGINE_PACKAGES="
+podman
+runc
+iproute2"
 
 # The same for machines without dpkg: commands, and modules of pkg-config.
 readonly BUILD_COMMANDS="cc make autoconf automake pkg-config"
@@ -60,8 +67,9 @@ missing_packages() {
 
 wanted_packages() {
     printf '%s\n' "$BUILD_PACKAGES"
-    [ "$1" = test ] || return 0
+    [ "$1" != build ] || return 0
     printf '%s\n' "$TEST_PACKAGES"
+    [ "$1" != engine ] || printf '%s\n' "$ENGINE_PACKAGES"
     # Neither distribution's node is new enough; tools/node.sh fetches one with pip.
     "$here/node.sh" --check >/dev/null || echo python3-pip
 }
@@ -94,7 +102,7 @@ install_packages() {
 
 check_only() {
     local commands=$BUILD_COMMANDS modules=$BUILD_MODULES missing="" name
-    if [ "$1" = test ]; then
+    if [ "$1" != build ]; then
         commands="$commands $TEST_COMMANDS"
         modules="$modules $TEST_MODULES"
         python3 -c 'import pytest' 2>/dev/null || missing="$missing pytest"
@@ -119,7 +127,8 @@ main() {
         case $argument in
             --build) ;;
             --test) set="test" ;;
-            *) echo "usage: $0 [--build] [--test]" >&2; exit 2 ;;
+            --engine) set="engine" ;;
+            *) echo "usage: $0 [--build] [--test] [--engine]" >&2; exit 2 ;;
         esac
     done
     if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then

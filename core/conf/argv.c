@@ -201,6 +201,23 @@ void pm_conf_argv(const struct pm_target *t, const struct pm_argv_place *place, 
     add_extra(t, argv);
 }
 
+void pm_conf_fit_argv(const struct pm_target *t, struct pm_strv *argv)
+{
+    struct pm_strv whole = {0};
+    add_options(t, &(struct pm_argv_place){0}, &(struct options){.argv = &whole});
+    for (size_t i = 0; i < whole.n; i++) {
+        /* A name to be called by is the server's alone. */
+        if (strcmp(whole.items[i], "--alias") == 0)
+            i++;
+        else
+            add(argv, whole.items[i]);
+    }
+    pm_strv_release(&whole);
+    add_extra(t, argv);
+    add(argv, "--fit-print");
+    add(argv, "on");
+}
+
 static void add_default(struct pm_strv *env, const char *pair)
 {
     size_t n = strcspn(pair, "=") + 1;

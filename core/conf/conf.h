@@ -137,6 +137,9 @@ void pm_conf_argv(const struct pm_target *t, const struct pm_argv_place *place, 
 void pm_conf_argv_env(const struct pm_target *t, const struct pm_argv_place *place, struct pm_strv *argv,
                       struct pm_strv *env);
 
+/* The words of llama-fit-params for the same placement. */
+void pm_conf_fit_argv(const struct pm_target *t, struct pm_strv *argv);
+
 /* The environment that a server gets beside ours: the profile's own (ENV.NAME=) first, then what the manager counts on
  * and older servers ignore. */
 void pm_conf_server_env(const struct pm_target *t, struct pm_strv *env);

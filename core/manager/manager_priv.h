@@ -81,6 +81,7 @@ struct pm_manager {
     long long strangers[PM_DEVICES_MAX]; /* MiB of each device that others hold */
     struct pm_devices *devices;          /* NULL where [manager] DEVICES says what there is */
     struct pm_measured *measured;        /* by command, kept in the state folder */
+    struct pm_fit *fit;                  /* a question to llama-fit-params, NULL for none */
     struct pm_warm *warm;                /* a file that is being read ahead, NULL for none */
     uint64_t freed_ms;                   /* when a server of ours ended last: its memory may come back late */
     uint64_t look_again_at_ms;           /* when the timer of that name fires, 0 never */

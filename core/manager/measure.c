@@ -18,7 +18,7 @@ enum { COMMANDS_MAX = 512, FILE_MAX_BYTES = 1 << 20 };
 
 /* "CUDA0", "Vulkan1", "ROCm0", "SYCL0": a name with a number at its end; all else is the machine's own memory ("CPU",
  * "CPU_Mapped", "CUDA_Host", "BLAS"). */
-static int device_of(const char *name, size_t len)
+int pm_measure_device(const char *name, size_t len)
 {
     size_t digits = 0;
     while (digits < len && isdigit((unsigned char)name[len - 1 - digits]))
@@ -46,7 +46,7 @@ void pm_measure_line(struct pm_measure *m, const char *line)
         double mib = strtod(at + strlen(kinds[i]), NULL);
         /* Weights that were repacked for a device keep its number: CUDA0_Split. */
         const char *suffix = memchr(name, '_', (size_t)(end - name));
-        int d = device_of(name, suffix ? (size_t)(suffix - name) : (size_t)(end - name));
+        int d = pm_measure_device(name, suffix ? (size_t)(suffix - name) : (size_t)(end - name));
         if (d >= 0)
             m->device[d] += mib;
         else

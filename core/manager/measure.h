@@ -14,6 +14,9 @@ struct pm_measure {
 /* Takes a line of the log into account. */
 void pm_measure_line(struct pm_measure *m, const char *line);
 
+/* The number of the device that a buffer's name begins with, -1 for the machine's own memory. */
+int pm_measure_device(const char *name, size_t len);
+
 /* As a need, with what a server takes beside its buffers. False when the log said nothing. */
 bool pm_measure_need(const struct pm_measure *m, struct pm_need *out);
 

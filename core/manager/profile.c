@@ -546,6 +546,7 @@ void pm_profiles_sync(struct pm_manager *m)
         adopt(m);
     m->adopted = true;
     sync_kv(m);
+    pm_fit_look(m);
     pm_profiles_schedule(m);
 }
 

@@ -5,6 +5,7 @@
  *   lease.c    requests for slots
  *   health.c   servers that hang, servers that had not enough memory
  *   memory.c   what the devices have and what the profiles need
+ *   fit.c      what llama.cpp itself says that they need
  *   warm.c     reading ahead what is likely to be loaded next
  */
 #ifndef PM_MANAGER_PROFILE_H
@@ -63,6 +64,7 @@ struct pm_profile {
     double uses;                   /* requests of late, decayed */
     uint64_t uses_at_ms;
     struct pm_kv *kv;
+    uint64_t fit_asked;        /* the command for which llama-fit-params has been asked */
     struct pm_measure measure; /* what the log of the present server tells of its memory */
     enum pm_step step;
     struct pm_hook *hook;
@@ -122,6 +124,10 @@ void pm_unload_end(struct pm_profile *p);
 /* It has failed: ON_UNLOAD follows on every ON_LOAD. The next load waits for it. */
 void pm_load_undo(struct pm_profile *p);
 void pm_load_release(struct pm_profile *p);
+
+/* fit.c */
+void pm_fit_look(struct pm_manager *m);
+void pm_fit_stop(struct pm_manager *m);
 
 /* warm.c */
 void pm_warm_look(struct pm_manager *m);

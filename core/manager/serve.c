@@ -433,6 +433,7 @@ static void release(struct pm_manager *m)
     pm_timer_release(&m->publish);
     pm_metrics_free(m->metrics);
     pm_warm_stop(m);
+    pm_fit_stop(m);
     pm_memory_release(m);
     pm_loop_settle(m->loop);
     pm_upstream_free(m->up);

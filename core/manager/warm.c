@@ -122,6 +122,14 @@ void pm_warm_look(struct pm_manager *m)
 /* A load reads for itself, and what is read then is worth more. */
 void pm_warm_stop(struct pm_manager *m)
 {
-    if (m->warm)
-        pm_child_signal(m->warm->child, SIGKILL);
+    struct pm_warm *w = m->warm;
+    if (!w)
+        return;
+    pm_child_signal(w->child, SIGKILL);
+    if (!m->stopping)
+        return;
+    /* At the end nobody waits for its last event. */
+    pm_child_free(w->child);
+    pm_loop_defer(m->loop, release, w);
+    m->warm = NULL;
 }
