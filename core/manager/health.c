@@ -6,7 +6,7 @@
 #include "core/base/log.h"
 #include "core/manager/manager_priv.h"
 
-enum { PROBE_LEAST_MS = 500 };
+enum { PROBE_LEAST_MS = 500, SUSPECT_MS = 200, SUSPECT_OTHERS_MS = 5000 };
 
 /* --- hanging ---
  *
@@ -41,6 +41,33 @@ void pm_health_stalled(struct pm_worker *w, const struct pm_msg *msg)
     p->is_probed = true;
     uint64_t limit = stall.limit_ms > PROBE_LEAST_MS ? stall.limit_ms : PROBE_LEAST_MS;
     pm_server_probe(p->server, "/slots", limit, probed, p);
+}
+
+/* --- out of reach ---
+ *
+ * The death of a server may be known to a worker before it is to us: that of a process comes in no time, that of a
+ * container when its engine has said so. */
+
+static void found_alive(void *arg, int status, const char *body, size_t len)
+{
+    struct pm_profile *p = arg;
+    (void)body;
+    (void)len;
+    p->is_probed = false;
+    if (!status)
+        return;
+    p->suspect_until_ms = 0;
+    pm_profiles_schedule(p->m);
+}
+
+void pm_health_suspect(struct pm_profile *p)
+{
+    bool is_process = p->server && pm_server_pid(p->server) && !*pm_server_container(p->server);
+    p->suspect_until_ms = pm_clock_ms() + (is_process ? SUSPECT_MS : SUSPECT_OTHERS_MS);
+    if (!p->server || p->is_probed)
+        return;
+    p->is_probed = true;
+    pm_server_probe(p->server, "/health", SUSPECT_OTHERS_MS, found_alive, p);
 }
 
 /* --- memory --- */

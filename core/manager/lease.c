@@ -9,8 +9,6 @@
 #include "core/manager/manager_priv.h"
 #include "core/manager/sched.h"
 
-enum { SUSPECT_MS = 200 };
-
 /* Of a request's time until one has been measured. */
 static const double REQUEST_MS_ASSUMED = 5000;
 
@@ -171,7 +169,7 @@ static void learn(struct pm_lease *lease, const struct pm_msg_done *done)
         return;
     /* Its death may be known to a worker before it is to us; that news is on its way. */
     if (done->how == PM_DONE_UNREACHABLE)
-        p->suspect_until_ms = pm_clock_ms() + SUSPECT_MS;
+        pm_health_suspect(p);
     learn_speed(&p->prompt_tps, done->prompt_tokens, done->prompt_ms);
     learn_speed(&p->output_tps, done->output_tokens, done->output_ms);
     if (done->how != PM_DONE_OK) {

@@ -135,6 +135,8 @@ void pm_warm_stop(struct pm_manager *m);
 
 /* health.c */
 void pm_health_stalled(struct pm_worker *w, const struct pm_msg *msg);
+/* A worker could not reach its server: no slot is given until it is known whether it lives. */
+void pm_health_suspect(struct pm_profile *p);
 /* A load ran out of memory. True: it is worth another try, which the caller begins; false with the reason in `why`. */
 bool pm_health_out_of_memory(struct pm_profile *p, const char *said, char *why, size_t size);
 
