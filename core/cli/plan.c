@@ -73,7 +73,7 @@ static cJSON *as_json(const struct plan *plan, const char *override)
     for (size_t d = 0; d < plan->p.n_devices; d++) {
         const struct pm_place *place = &plan->p.device[d];
         cJSON *item = cJSON_CreateObject(), *layers = NULL;
-        char name[32];
+        char name[48];
         snprintf(name, sizeof(name), "%s%zu", plan->backend, d);
         cJSON_AddStringToObject(item, "device", name);
         cJSON_AddNumberToObject(item, "total_mib", (double)place->total);

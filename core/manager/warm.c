@@ -48,7 +48,7 @@ static struct pm_profile *likely_next(struct pm_manager *m)
             continue;
         off_t size = size_of(p);
         double gain = p->uses * pm_profile_expected_load_ms(p);
-        if (!size || (long long)(size >> 20) > budget || gain <= best_gain)
+        if (!size || (long long)((size + (1 << 20) - 1) >> 20) > budget || gain <= best_gain)
             continue;
         best = p;
         best_gain = gain;

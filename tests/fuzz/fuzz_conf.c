@@ -23,7 +23,7 @@ static void check_target(const struct pm_conf *conf, size_t i)
     CHECK(t->vram.n <= PM_DEVICES_MAX && t->ram.n <= PM_DEVICES_MAX, "more devices than there is room for");
     if (t->kind == PM_TARGET_LOCAL) {
         pm_conf_argv(t, &(struct pm_argv_place){.host = "a.sock"}, &argv);
-        CHECK(argv.n > 4 && t->model, "a profile without a command line");
+        CHECK(pm_target_is_remote(t) || (argv.n > 4 && t->model), "a profile without a command line");
         for (size_t w = 0; w < argv.n; w++)
             CHECK(argv.items[w], "a word is missing");
     }

@@ -1,12 +1,14 @@
 # Fuzz targets. `make check` replays their corpora with any compiler; configured with --enable-fuzz and clang they are
 # real fuzzers (tools/fuzz.sh does that).
-fuzz_replays = tests/fuzz/replay_conf tests/fuzz/replay_http_chunked tests/fuzz/replay_http_head \
+fuzz_replays = tests/fuzz/replay_conf tests/fuzz/replay_gguf tests/fuzz/replay_http_chunked tests/fuzz/replay_http_head \
   tests/fuzz/replay_json tests/fuzz/replay_mend tests/fuzz/replay_request tests/fuzz/replay_sse
 check_PROGRAMS += $(fuzz_replays)
 replay_sources = tests/fuzz/replay.c tests/fuzz/fuzz.h
 
 tests_fuzz_replay_conf_SOURCES = tests/fuzz/fuzz_conf.c $(replay_sources)
 tests_fuzz_replay_conf_LDADD = $(CORE_LIBS)
+tests_fuzz_replay_gguf_SOURCES = tests/fuzz/fuzz_gguf.c $(replay_sources)
+tests_fuzz_replay_gguf_LDADD = $(CORE_LIBS)
 tests_fuzz_replay_http_chunked_SOURCES = tests/fuzz/fuzz_http_chunked.c $(replay_sources)
 tests_fuzz_replay_http_chunked_LDADD = $(CORE_LIBS)
 tests_fuzz_replay_http_head_SOURCES = tests/fuzz/fuzz_http_head.c $(replay_sources)
@@ -21,13 +23,16 @@ tests_fuzz_replay_sse_SOURCES = tests/fuzz/fuzz_sse.c $(replay_sources)
 tests_fuzz_replay_sse_LDADD = $(CORE_LIBS)
 
 if FUZZ
-noinst_PROGRAMS += tests/fuzz/fuzz_conf tests/fuzz/fuzz_http_chunked tests/fuzz/fuzz_http_head \
+noinst_PROGRAMS += tests/fuzz/fuzz_conf tests/fuzz/fuzz_gguf tests/fuzz/fuzz_http_chunked tests/fuzz/fuzz_http_head \
   tests/fuzz/fuzz_json tests/fuzz/fuzz_mend tests/fuzz/fuzz_request tests/fuzz/fuzz_sse
 fuzz_link = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_conf_LDADD = $(CORE_LIBS)
 tests_fuzz_fuzz_conf_LDFLAGS = $(fuzz_link)
+tests_fuzz_fuzz_gguf_SOURCES = tests/fuzz/fuzz_gguf.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_gguf_LDADD = $(CORE_LIBS)
+tests_fuzz_fuzz_gguf_LDFLAGS = $(fuzz_link)
 tests_fuzz_fuzz_http_chunked_SOURCES = tests/fuzz/fuzz_http_chunked.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_http_chunked_LDADD = $(CORE_LIBS)
 tests_fuzz_fuzz_http_chunked_LDFLAGS = $(fuzz_link)

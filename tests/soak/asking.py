@@ -22,6 +22,8 @@ CODE = ("please debug this function", "refactor this code, it has a bug",
 LONG_WORDS = (150, 600)
 ANSWER, REFUSAL, CUT, TOLD, NO_CONNECTION, CANCELLED, WRONG = (
     "answer", "refusal", "cut", "told in the stream", "no connection", "cancelled", "wrong")
+# a stream that was kept alive while it waited, and then had no answer
+WAITED = "refused after signs of life"
 AT_ONCE, QUEUE, STREAM = "cancel at once", "cancel while waiting", "cancel in the answer"
 REFUSALS = (429, 502, 503, 504, 529)
 STOPPED = ("stop", "end_turn")
@@ -114,6 +116,8 @@ def perform(address, ask, bound, texts):
             return seen.end(WRONG, f"not ended after {bound:.0f} s, status {seen.status}, "
                                    f"{len(seen.body)} bytes")
         except Truncated as e:
+            if ask.stream and seen.status == 200 and only_signs_of_life(ask, seen):
+                return seen.end(WAITED, "the connection broke off")
             return seen.end(CUT, f"{e} after status {seen.status} and {len(seen.body)} bytes")
         except (AssertionError, ValueError) as e:
             return seen.end(WRONG, f"no HTTP: {e}")
@@ -229,32 +233,65 @@ def _judge_text(ask, seen, text, finish, texts):
 
 # streams
 
+def had_to_wait(ask, events):
+    """Was its head sent before it was known who would answer?"""
+    if ask.protocol == RESPONSES:
+        first = events[0].json
+        return first.get("response", {}).get("id", "").startswith("resp_req_")
+    return is_sign_of_life(ask, events[0])
+
+
 def judge_stream(ask, seen, events, texts):
     if not events:
         return WRONG, "a stream without events that ends properly"
     for event in events:
         if speak.is_failure_end(ask.protocol, event):
-            return _told(event)
+            return _told(ask, event, events)
     checks = {CHAT: _chat, COMPLETIONS: _chat, MESSAGES: _messages, RESPONSES: _responses}
     finish, wrong = checks[ask.protocol](ask, events)
     if wrong:
         return WRONG, f"{wrong}; the last events: {events[-3:]}"
-    return _judge_text(ask, seen, speak.streamed_text(ask.protocol, events), finish, texts)
+    text = speak.streamed_text(ask.protocol, events)
+    if had_to_wait(ask, events):
+        # its head names who was asked first
+        whole = [name for name, known in texts.items() if text and text[:9] == known[:9]]
+        seen.target = whole[0] if whole else seen.target
+    return _judge_text(ask, seen, text, finish, texts)
 
 
-def _told(event):
+def is_sign_of_life(ask, event):
+    """Says no more than that somebody is there, while the answer has not begun."""
+    if event.done:
+        return False
+    value = event.json
+    if ask.protocol in (CHAT, COMPLETIONS):
+        return value.get("choices") == [] and not value.get("usage") and "error" not in value
+    if ask.protocol == RESPONSES:
+        return value["type"] in ("response.created", "response.in_progress")
+    return value["type"] == "ping"
+
+
+def only_signs_of_life(ask, seen):
+    events = sse_events(seen.body)
+    return bool(events) and all(is_sign_of_life(ask, event) for event in events)
+
+
+def _told(ask, event, events):
     value = event.json
     error = value.get("error") or value.get("response", {}).get("error") or {}
     message = error.get("message") if isinstance(error, dict) else None
     if not message:
         return WRONG, f"an error in the stream without a message: {event}"
+    before = [e for e in events if e is not event]
+    if before and all(is_sign_of_life(ask, e) for e in before):
+        return WAITED, message
     return TOLD, message
 
 
 def _chat(ask, events):
     if not events[-1].done:
         return None, "the stream ends properly without [DONE]"
-    values = [event.json for event in events[:-1]]
+    values = [event.json for event in events[:-1] if not is_sign_of_life(ask, event)]
     finishes = [c["finish_reason"] for v in values for c in v["choices"] if c["finish_reason"]]
     if len(finishes) != 1:
         return None, f"{len(finishes)} finish reasons"
@@ -297,8 +334,13 @@ def _messages(ask, events):
 
 def _responses(ask, events):
     values = [event.json for event in events]
-    if [v["sequence_number"] for v in values] != list(range(len(values))):
-        return None, "sequence numbers are not in sequence"
+    # while it waits it says again that it is in progress, with the same number
+    numbers = [v["sequence_number"] for i, v in enumerate(values)
+               if i < 2 or v["type"] != "response.in_progress"]
+    if numbers != list(range(len(numbers))):
+        return None, f"sequence numbers are not in sequence: {numbers}"
+    if len({v["response"]["id"] for v in values if "response" in v}) != 1:
+        return None, "several ids in one stream"
     if any(event.name != v["type"] for event, v in zip(events, values)):
         return None, "an event's name is not its type"
     if values[0]["type"] != "response.created":

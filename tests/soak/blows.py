@@ -235,7 +235,8 @@ class Operator:
     def stop_server(self, rng):
         """A stopped process owns its socket and says nothing: only its silence tells."""
         name, pid = self._pick_server(rng)
-        if not pid:
+        # a load may stand still for minutes before it is given up
+        if not pid or self.gw.profile(name)["state"] != "ready":
             self.note("no server to stop")
             return
         blow = self.ledger.strike(STOP_SERVER, name, pid)

@@ -227,7 +227,7 @@ class Soak:
             return seen.text
         if seen.kind == asking.REFUSAL:
             return self._refusal(ask, seen)
-        if ask.cancel or seen.kind in (asking.ANSWER, asking.CANCELLED):
+        if ask.cancel or seen.kind in (asking.ANSWER, asking.CANCELLED, asking.WAITED):
             return ""
         if self.causes(seen):
             return ""
