@@ -47,7 +47,7 @@ static int read_devices(struct plan *plan, const char *list)
     plan->n = d ? pm_devices_read(d, seen, PM_DEVICES_MAX) : 0;
     for (size_t i = 0; i < plan->n; i++)
         plan->devices[i] = seen[i].free_mib;
-    if (d && strncmp(seen[0].name, "AMD", 3) == 0)
+    if (plan->n && strncmp(seen[0].name, "AMD", 3) == 0)
         snprintf(plan->backend, sizeof(plan->backend), "ROCm");
     pm_devices_free(d);
     return PM_OK;
@@ -152,10 +152,9 @@ static int make(struct plan *plan, const char *path, struct pm_error *err)
 
 int pm_cmd_plan(int argc, char **argv)
 {
-    static const char usage[] =
-        "usage: pointsman plan MODEL.gguf [--ctx N] [--kv TYPE] [--slots N] [--devices MIB,MIB]"
-        " [--margin MIB] [--json]\n"
-        "Where the model would go: what fits where, and the context that fits.";
+    static const char usage[] = "plan MODEL.gguf [--ctx N] [--kv TYPE] [--slots N] [--devices MIB,MIB]"
+                                " [--margin MIB] [--json]\n"
+                                "Where the model would go: what fits where, and the context that fits.";
     const char *ctx = NULL, *kv = NULL, *slots = NULL, *devices = NULL, *margin = NULL;
     bool json = false;
     int words;
@@ -177,7 +176,7 @@ int pm_cmd_plan(int argc, char **argv)
     if (words != 1 || (ctx && pm_int_parse(ctx, 1, 1LL << 30, &plan->o.context) < 0) ||
         (slots && pm_int_parse(slots, 1, 256, &plan->o.slots) < 0) ||
         (margin && pm_int_parse(margin, 0, 1LL << 30, &plan->margin) < 0) || read_devices(plan, devices) < 0) {
-        fprintf(stderr, "%s\n", usage);
+        fprintf(stderr, "usage: pointsman %s\n", usage);
         free(plan);
         return 2;
     }

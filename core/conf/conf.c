@@ -39,6 +39,19 @@ static bool read_routes(struct pm_conf *conf, const struct pm_bundle *bundle, st
     return usable;
 }
 
+/* What follows from several settings together. */
+static void settle(struct pm_conf *conf, const char *models_path, struct pm_diags *diags)
+{
+    for (size_t i = 0; i < conf->n_targets; i++)
+        conf->targets[i].keep_kv &= conf->manager.kv_max > 0;
+    for (size_t i = 0; i < conf->manager.preload.n; i++) {
+        const struct pm_target *t = pm_conf_target(conf, conf->manager.preload.items[i]);
+        if (!t || t->kind != PM_TARGET_LOCAL)
+            pm_diag(&diags->errors, models_path, 1, "[manager] PRELOAD=%s: there is no such profile",
+                    conf->manager.preload.items[i]);
+    }
+}
+
 struct pm_conf *pm_conf_parse(const struct pm_bundle *bundle, struct pm_diags *diags)
 {
     struct pm_conf *conf = pm_calloc(1, sizeof(*conf));
@@ -53,6 +66,7 @@ struct pm_conf *pm_conf_parse(const struct pm_bundle *bundle, struct pm_diags *d
     conf->manager.readahead = 16384;
     pm_ini_parse(&conf->models_ini, bundle->models.path, bundle->models.text, diags);
     pm_conf_read_targets(conf, bundle->models.path, diags);
+    settle(conf, bundle->models.path, diags);
     bool usable = diags->errors.n == 0;
     usable &= read_routes(conf, bundle, diags);
     if (!usable) {

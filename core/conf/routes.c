@@ -102,9 +102,10 @@ static void link_targets(const struct pm_conf *conf, struct raw_route *raw, cons
     r->fallback = -1;
     if (raw->fallback)
         r->fallback = find_target(conf, raw->fallback, s->file, line_of(s, "FALLBACK"), diags);
-    if (r->fallback >= 0 && r->local_only && conf->targets[r->fallback].kind != PM_TARGET_LOCAL)
+    if (r->fallback >= 0 && r->local_only && !pm_target_is_here(&conf->targets[r->fallback]))
         pm_diag(&diags->errors, s->file, line_of(s, "FALLBACK"),
-                "FALLBACK=%s is a cloud model, but LOCAL_ONLY=yes lets nothing leave this machine", raw->fallback);
+                "FALLBACK=%s is not on this machine, but LOCAL_ONLY=yes lets nothing leave this machine",
+                raw->fallback);
     if (!raw->targets.n && !raw->fallback)
         pm_diag(&diags->errors, s->file, s->line, "a route needs TARGETS= (ids of models.conf)");
 }

@@ -17,7 +17,7 @@ static const char *router_word(const char *state)
 {
     static const struct {
         const char *ours, *theirs;
-    } words[] = {{"loading", "loading"}, {"ready", "loaded"}, {"draining", "loaded"}};
+    } words[] = {{"loading", "loading"}, {"ready", "loaded"}, {"draining", "loaded"}, {"stopping", "loaded"}};
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
         if (state && strcmp(words[i].ours, state) == 0)
             return words[i].theirs;

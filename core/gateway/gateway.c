@@ -166,6 +166,8 @@ static void set_state(struct pm_gateway *g, const cJSON *item)
     s->context = (long long)pm_json_num(item, "context", 0);
     s->caps = (unsigned)pm_json_num(item, "caps", 0);
     s->caps_known = pm_json_true(item, "caps_known");
+    if (!s->down && !s->key && (t->api_key_env || t->api_key_file))
+        s->down = pm_asprintf("its key is missing: %s", t->api_key_env ? t->api_key_env : t->api_key_file);
     if (news)
         pm_listeners_tell(g, t->index);
 }

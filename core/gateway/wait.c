@@ -16,6 +16,9 @@ static const uint64_t FIRST_LOCAL_MS = 30 * 60 * 1000, FIRST_CLOUD_MS = 60 * 100
 /* Where the speed of prompts is known: so many times what the whole prompt takes, and a while on top. */
 enum { FIRST_FACTOR = 4, FIRST_LEAST_MS = 60 * 1000 };
 
+/* More often than that is a flood. */
+enum { PING_LEAST_MS = 100 };
+
 /* --- what the caller hears --- */
 
 static void open_stream(struct pm_call *c)
@@ -40,7 +43,7 @@ static void ping(void *call)
     if (!pm_reply_is_full(c->x))
         pm_reply_send(c->x, event, strlen(event));
     free(event);
-    pm_timer_set(&c->ping, c->g->conf->gateway.ping_ms);
+    pm_timer_set(&c->ping, c->g->conf->gateway.ping_ms > PING_LEAST_MS ? c->g->conf->gateway.ping_ms : PING_LEAST_MS);
 }
 
 void pm_wait_init(struct pm_call *c)

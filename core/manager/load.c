@@ -79,13 +79,19 @@ static void on_load_done(void *arg)
     wait_for_memory(p);
 }
 
+void pm_load_owe(struct pm_profile *p)
+{
+    free(p->on_unload);
+    p->on_unload = pm_strdup(p->conf->on_unload);
+}
+
 void pm_load_begin(struct pm_profile *p)
 {
     init_timer(p);
     pm_warm_stop(p->m);
     p->has_strangers = p->is_warm = false;
     p->progress = 0;
-    p->has_hooked = true;
+    pm_load_owe(p);
     if (!p->conf->on_load) {
         on_load_done(p);
         return;
@@ -112,20 +118,20 @@ static void undone(void *arg)
 
 void pm_load_undo(struct pm_profile *p)
 {
-    if (p->has_hooked && p->conf && p->conf->on_unload && !p->hook)
-        p->hook = pm_hook_run(p->m->loop, p->conf->on_unload, p->id, "ON_UNLOAD", hook_limit(p), undone, p);
-    p->has_hooked = false;
+    if (p->on_unload && !p->hook)
+        p->hook = pm_hook_run(p->m->loop, p->on_unload, p->id, "ON_UNLOAD", hook_limit(p), undone, p);
+    PM_FREE_AND_NULL(p->on_unload);
 }
 
 void pm_unload_end(struct pm_profile *p)
 {
-    p->has_hooked = false;
-    if (!p->conf || !p->conf->on_unload) {
+    if (!p->on_unload) {
         on_unload_done(p);
         return;
     }
     p->step = PM_STEP_ON_UNLOAD;
-    p->hook = pm_hook_run(p->m->loop, p->conf->on_unload, p->id, "ON_UNLOAD", hook_limit(p), on_unload_done, p);
+    p->hook = pm_hook_run(p->m->loop, p->on_unload, p->id, "ON_UNLOAD", hook_limit(p), on_unload_done, p);
+    PM_FREE_AND_NULL(p->on_unload);
 }
 
 static void stop_server(struct pm_profile *p)
@@ -202,4 +208,5 @@ void pm_load_release(struct pm_profile *p)
     pm_hook_cancel(p->hook);
     p->hook = NULL;
     pm_timer_release(&p->step_timer);
+    PM_FREE_AND_NULL(p->on_unload);
 }

@@ -138,6 +138,8 @@ static void server_props(void *arg, const struct pm_server_props *props)
     pm_profiles_schedule(p->m);
 }
 
+static void fail_for(struct pm_profile *p, uint64_t pause, const char *why);
+
 static void note_failure(struct pm_profile *p, bool was_up, const char *why)
 {
     uint64_t pause = 0;
@@ -147,6 +149,11 @@ static void note_failure(struct pm_profile *p, bool was_up, const char *why)
         for (unsigned i = 1; i < p->failures && pause < RETRY_MOST_MS; i++)
             pause *= 2;
     }
+    fail_for(p, pause, why);
+}
+
+static void fail_for(struct pm_profile *p, uint64_t pause, const char *why)
+{
     p->retry_at_ms = pm_clock_ms() + pause;
     pm_profiles_look_again(p->m, p->retry_at_ms);
     p->wanted = false;
@@ -176,12 +183,12 @@ static void out_of_memory(struct pm_profile *p, const char *said)
     char why[512];
     if (pm_health_out_of_memory(p, said, why, sizeof(why))) {
         pm_memory_need(p);
+        pm_load_undo(p);
         enter(p, PM_OFF, "out of memory: tried again without others");
         return;
     }
-    note_failure(p, false, why);
     /* It would be the same the next time: until the configuration changes or somebody asks for it by hand. */
-    p->retry_at_ms = pm_clock_ms() + OOM_PAUSE_MS;
+    fail_for(p, OOM_PAUSE_MS, why);
 }
 
 static void server_ended(void *arg, const struct pm_server_end *end)
@@ -204,6 +211,7 @@ static void server_ended(void *arg, const struct pm_server_end *end)
     if (end->absent || (was == PM_LOADING && !p->load_start_us)) {
         /* What was to be adopted is not there, or was about to end. */
         p->wanted = p->conf && p->conf->preload;
+        PM_FREE_AND_NULL(p->on_unload);
         enter(p, PM_OFF, NULL);
     } else if (end->out_of_memory && was == PM_LOADING) {
         count_switch(p, "crash");
@@ -373,7 +381,7 @@ static bool one_step(struct pm_manager *m)
         enter(p, PM_DRAINING, p->cause);
         break;
     case PM_SCHED_CANCEL:
-        pm_profile_unload(p, "nobody waits for it any more");
+        pm_profile_unload(p, "unwanted");
         break;
     case PM_SCHED_NEVER_FITS: {
         char why[256];
@@ -394,12 +402,12 @@ void pm_profiles_schedule(struct pm_manager *m)
     if (m->scheduling || !m->current)
         return;
     m->scheduling = true;
-    pm_leases_expire(m, m->current->conf->manager.max_wait_ms);
     while (m->schedule_again) {
         m->schedule_again = false;
         for (struct pm_profile *p = m->profiles; p; p = p->next)
             if (p->state == PM_READY)
                 pm_leases_grant(p);
+        pm_leases_expire(m, m->current->conf->manager.max_wait_ms);
         if (one_step(m))
             m->schedule_again = true;
     }
@@ -486,6 +494,7 @@ static void adopt(struct pm_manager *m)
             p->wanted = true;
             p->wanted_since_ms = pm_clock_ms();
             p->has_strangers = true;
+            pm_load_owe(p);
             enter(p, PM_LOADING, "adopted");
         }
         if (pm_target_is_docker(p->conf))
@@ -515,7 +524,9 @@ static void sync_kv(struct pm_manager *m)
 void pm_profiles_sync(struct pm_manager *m)
 {
     const struct pm_conf *conf = m->current->conf;
+    struct pm_capacity had = m->capacity;
     pm_memory_refresh(m);
+    bool more_room = memcmp(&had, &m->capacity, sizeof(had)) != 0;
     for (struct pm_profile *p = m->profiles; p; p = p->next)
         p->conf = NULL;
     for (size_t i = 0; i < conf->n_targets; i++) {
@@ -534,13 +545,18 @@ void pm_profiles_sync(struct pm_manager *m)
             p->wanted = false;
             continue;
         }
-        /* An edited profile gets a new chance at once. */
-        if (p->state == PM_FAILED && pm_server_command(p->conf, &p->paths) != p->command) {
+        if (p->server)
+            pm_load_owe(p);
+        /* An edited profile gets a new chance at once, and so does one that is to need less, or is to have more. */
+        struct pm_need before = p->need;
+        pm_memory_need(p);
+        if (p->state == PM_FAILED && (more_room || memcmp(&before, &p->need, sizeof(before)) != 0 ||
+                                      pm_server_command(p->conf, &p->paths) != p->command)) {
             p->retry_at_ms = 0;
             p->failures = p->ooms = 0;
             p->alone = false;
+            pm_memory_need(p);
         }
-        pm_memory_need(p);
     }
     if (!m->adopted)
         adopt(m);

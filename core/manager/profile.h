@@ -73,7 +73,7 @@ struct pm_profile {
     double progress;    /* of the load, 0 to 1, where it can be told */
     bool alone;         /* it ran out of memory beside others: next time without them */
     unsigned ooms;      /* loads in a row that ran out of memory */
-    bool has_hooked;    /* ON_LOAD has been run, ON_UNLOAD not yet */
+    char *on_unload;    /* to be run once it is unloaded: as it was configured when it was loaded */
     bool is_warm;       /* its file was read ahead since its last load */
     bool has_strangers; /* an earlier manager's workers may still be streaming from it */
     bool is_probed;     /* it is being asked for a sign of life */
@@ -117,6 +117,8 @@ void pm_profiles_look_again(struct pm_manager *m, uint64_t at_ms);
 
 /* load.c */
 void pm_load_begin(struct pm_profile *p);
+/* ON_UNLOAD is to follow. */
+void pm_load_owe(struct pm_profile *p);
 /* Ends a load or stops the server, whatever the step; pm_profile_off follows. */
 void pm_unload_begin(struct pm_profile *p);
 /* The server has ended as it should: what comes after that. */

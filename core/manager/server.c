@@ -241,7 +241,8 @@ struct pm_server *pm_server_adopt(const struct pm_server_spec *spec)
 
 uint64_t pm_server_command(const struct pm_target *t, const struct pm_server_paths *paths)
 {
-    const char *const own[] = {t->driver, t->image, t->url, t->network, t->args_style, t->docker_socket};
+    const char *const own[] = {
+        pm_target_is_process(t) ? NULL : t->driver, t->image, t->url, t->network, t->args_style, t->docker_socket};
     struct pm_argv_place place = {.host = paths->socket, .slots_dir = paths->kv};
     struct pm_strv words = {0};
     uint64_t h = PM_HASH_SEED;

@@ -24,7 +24,7 @@ struct pm_server_props {
 
 struct pm_server_end {
     bool absent;        /* there was none to adopt */
-    bool out_of_memory; /* by its log, or killed by the kernel for it */
+    bool out_of_memory; /* by its log */
     const char *why;    /* how, with the log's word on it */
 };
 

@@ -18,8 +18,7 @@ static const char *worker_state_name(const struct pm_worker *w)
 /* Seconds until a new asker would have a slot: the load, what waits already, what runs. */
 static double expected_wait_s(const struct pm_profile *p)
 {
-    /* A request's usual time is not known per profile: answers of 300 tokens at the measured speed, else 5 s. */
-    double request_s = p->output_tps > 0 ? 300 / p->output_tps : 5;
+    double request_s = pm_lease_usual_ms(p) / 1000;
     double slots = p->slots > 0 ? (double)p->slots : 1;
     double queue_s = (double)p->waiting / slots * request_s;
     switch (p->state) {

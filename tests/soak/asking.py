@@ -254,8 +254,9 @@ def judge_stream(ask, seen, events, texts):
     text = speak.streamed_text(ask.protocol, events)
     if had_to_wait(ask, events):
         # its head names who was asked first
-        whole = [name for name, known in texts.items() if text and text[:9] == known[:9]]
-        seen.target = whole[0] if whole else seen.target
+        names = [name for name, known in texts.items()
+                 if text and (known.startswith(text) or text.startswith(known[:NAME_LENGTH]))]
+        seen.target = names[0] if names else seen.target
     return _judge_text(ask, seen, text, finish, texts)
 
 

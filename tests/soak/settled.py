@@ -170,7 +170,7 @@ def after_stop(gw):
 
 
 # an adopted server is no child: how it ended is not known
-OF_A_BLOW = re.compile(r"signal 9|the server died: ended")
+OF_A_BLOW = re.compile(r"signal 9|the server died: ended|the server died: it hung")
 
 
 def log_complaints(log, killed_workers, killed_servers):
