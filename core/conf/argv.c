@@ -227,12 +227,13 @@ static void add_default(struct pm_strv *env, const char *pair)
     add(env, pair);
 }
 
-void pm_conf_server_env(const struct pm_target *t, struct pm_strv *env)
+void pm_conf_server_env(const struct pm_target *t, bool tells_memory, struct pm_strv *env)
 {
     for (size_t i = 0; i < t->env.n; i++)
         add_default(env, t->env.items[i]);
-    /* Its log then tells what memory it took ("buffer size"). */
-    add_default(env, "LLAMA_ARG_LOG_VERBOSITY=4");
+    /* The lines with "buffer size" are of this level; all that comes with them costs a load some milliseconds. */
+    if (tells_memory)
+        add_default(env, "LLAMA_ARG_LOG_VERBOSITY=4");
     /* Its devices then have the numbers that their driver gives them. */
     add_default(env, "CUDA_DEVICE_ORDER=PCI_BUS_ID");
     /* A conversation that is put away in the server's own memory is not in a slot, and only slots can be saved. */

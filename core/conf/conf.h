@@ -141,8 +141,8 @@ void pm_conf_argv_env(const struct pm_target *t, const struct pm_argv_place *pla
 void pm_conf_fit_argv(const struct pm_target *t, struct pm_strv *argv);
 
 /* The environment that a server gets beside ours: the profile's own (ENV.NAME=) first, then what the manager counts on
- * and older servers ignore. */
-void pm_conf_server_env(const struct pm_target *t, struct pm_strv *env);
+ * and older servers ignore. `tells_memory`: its log is to say what memory it takes. */
+void pm_conf_server_env(const struct pm_target *t, bool tells_memory, struct pm_strv *env);
 
 bool pm_target_is_process(const struct pm_target *t);
 bool pm_target_is_docker(const struct pm_target *t);

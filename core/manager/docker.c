@@ -510,7 +510,7 @@ static char *create_body(struct pm_server *s)
     free(t.model);
     free(t.mmproj);
     free(t.draft_model);
-    pm_conf_server_env(&t, &env);
+    pm_conf_server_env(&t, s->spec.tells_memory, &env);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "Image", t.image);
     add_strings(root, "Cmd", &words);

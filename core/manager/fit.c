@@ -107,7 +107,7 @@ static void run(const struct pm_target *t, const char *program, const char *outp
     int out = open(output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     pm_strv_add(&argv, program, strlen(program));
     pm_conf_fit_argv(t, &argv);
-    pm_conf_server_env(t, &env);
+    pm_conf_server_env(t, false, &env);
     for (size_t i = 0; i < env.n; i++)
         putenv(env.items[i]);
     char **words = pm_calloc(argv.n + 1, sizeof(*words));

@@ -138,6 +138,9 @@ static void write_file(const struct pm_measured *all)
         char key[20];
         const struct pm_need *need = &all->entries[i].need;
         size_t last = PM_DEVICES_MAX;
+        /* An estimate is asked for again: a measurement is to take its place. */
+        if (need->estimated)
+            continue;
         snprintf(key, sizeof(key), "%016llx", (unsigned long long)all->entries[i].command);
         cJSON *list = cJSON_AddArrayToObject(root, key);
         cJSON_AddItemToArray(list, cJSON_CreateNumber((double)need->ram));
@@ -177,6 +180,12 @@ const struct pm_need *pm_measured_get(const struct pm_measured *all, uint64_t co
         if (all->entries[i].command == command)
             return &all->entries[i].need;
     return NULL;
+}
+
+bool pm_measured_is_sure(const struct pm_measured *all, uint64_t command)
+{
+    const struct pm_need *need = pm_measured_get(all, command);
+    return need && !need->estimated;
 }
 
 void pm_measured_put(struct pm_measured *all, uint64_t command, const struct pm_need *need)

@@ -27,6 +27,9 @@ struct pm_measured *pm_measured_new(const char *path);
 void pm_measured_free(struct pm_measured *all);
 const struct pm_need *pm_measured_get(const struct pm_measured *all, uint64_t command);
 
+/* Was it measured, not estimated by llama-fit-params? */
+bool pm_measured_is_sure(const struct pm_measured *all, uint64_t command);
+
 /* Remembers, on disk too. */
 void pm_measured_put(struct pm_measured *all, uint64_t command, const struct pm_need *need);
 

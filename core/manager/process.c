@@ -61,7 +61,7 @@ static int spawn(struct pm_server *s, pid_t *pid, struct pm_error *err)
     char *server = pm_conf_server_path(t);
     int rc;
     pm_conf_argv(t, &place, &argv);
-    pm_conf_server_env(t, &env);
+    pm_conf_server_env(t, s->spec.tells_memory, &env);
     if (server)
         rc = pm_record_spawn(&argv, &env, s->paths.fifo, s->paths.log, pid, err);
     else

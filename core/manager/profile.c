@@ -84,6 +84,8 @@ struct pm_server_spec pm_profile_server_spec(struct pm_profile *p)
                                    .up = p->m->up,
                                    .conf = p->conf,
                                    .paths = &p->paths,
+                                   /* On devices it depends on what is free at the time. */
+                                   .tells_memory = p->m->devices || !pm_measured_is_sure(p->m->measured, p->command),
                                    .events = &pm_profile_server_events,
                                    .arg = p};
 }
@@ -510,6 +512,9 @@ static void sync_kv(struct pm_manager *m)
     char *root = pm_asprintf("%s/kv", m->state_dir);
     struct pm_strv keep = {0};
     for (struct pm_profile *p = m->profiles; p; p = p->next) {
+        /* A llama-server refuses its option when the folder is not there: whoever copies its command line needs it. */
+        if (p->conf && p->conf->keep_kv)
+            mkdir(p->paths.kv, 0700);
         if (p->server || (p->conf && p->conf->keep_kv))
             pm_strv_add(&keep, p->paths.kv, strlen(p->paths.kv));
         else

@@ -55,6 +55,7 @@ struct pm_server_spec {
     struct pm_upstream *up;
     const struct pm_target *conf;
     const struct pm_server_paths *paths;
+    bool tells_memory; /* its log is to say what memory it takes: that is not known yet */
     const struct pm_server_events *events;
     void *arg;
 };
