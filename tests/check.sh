@@ -35,8 +35,18 @@ done
 "$root/tools/lint.sh" "$root"
 [ ! -x "$build/tests/fuzz/replay_json" ] || "$root/tests/fuzz/replay.sh" "$build"
 cd "$root"
+
+# These take minutes of waiting for servers and engines: `make check-manager` runs them, and `make check ALL=yes`.
+slow="test_devices.py test_docker.py test_hang.py test_kv.py test_memory.py test_priority.py"
 parts=()
-for part in tests/lint tests/abi tests/http tests/e2e; do
-    [ -d "$part" ] && compgen -G "$part/test_*.py" >/dev/null && parts+=("$part")
+for part in tests/lint tests/abi tests/http; do
+    [ "${1:-}" = --slow ] || parts+=("$part")
 done
-exec "$python" -B -m pytest -q -p no:cacheprovider "${parts[@]}"
+for file in tests/e2e/test_*.py; do
+    is_slow=no
+    [[ " $slow " != *" ${file##*/} "* ]] || is_slow=yes
+    case ${1:-}:$is_slow in
+        --slow:yes | --all:* | :no) parts+=("$file") ;;
+    esac
+done
+exec "$python" -B -m pytest -q -p no:cacheprovider --durations=5 "${parts[@]}"

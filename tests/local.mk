@@ -8,14 +8,18 @@ tests_bench_mock_LDADD = $(LIBEVENT_LIBS)
 tests_bench_load_SOURCES = tests/bench/load.c
 tests_bench_load_LDADD = $(LIBEVENT_LIBS)
 
-.PHONY: bench agents containers random sim soak thrash
+.PHONY: bench agents check-manager containers random sim soak thrash
 include $(top_srcdir)/tests/unit/local.mk
 include $(top_srcdir)/tests/fuzz/local.mk
 include $(top_srcdir)/tests/bench/sim.mk
 
 check-local: all
 	$(top_srcdir)/tests/units.sh $(UNIT_TESTS)
-	POINTSMAN_BUILD=$(abs_builddir) $(top_srcdir)/tests/check.sh
+	POINTSMAN_BUILD=$(abs_builddir) $(top_srcdir)/tests/check.sh $(if $(ALL),--all)
+
+# The part of them that waits for minutes: kept KV, hung servers, memory, priorities, containers.
+check-manager: all
+	POINTSMAN_BUILD=$(abs_builddir) $(top_srcdir)/tests/check.sh --slow
 
 # Too long for check: run before a change of what they measure is called done.
 bench: all
