@@ -310,7 +310,7 @@ def test_leaving_the_queue_and_the_prompt(make_gateway, protocol):
         assert gw.profile("demo-chat")["leases"] == 1
         holder.reset()
     pid = gw.profile("demo-chat")["pid"]
-    got = stream(gw, protocol, words(120), limit=300)
+    got = stream(gw, protocol, words(1500), limit=300)
     wait_until(lambda: gw.profile("demo-chat")["leases"] == 1, 10, "the prompt to be sent")
     os.kill(pid, signal.SIGSTOP)
     try:
