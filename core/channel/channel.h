@@ -49,10 +49,9 @@ enum pm_rank { PM_RANK_HIGH, PM_RANK_NORMAL, PM_RANK_LOW };
 
 struct pm_msg_lease {
     char profile[PM_PROFILE_ID_MAX];
-    uint64_t conversation;  /* 0 for none */
-    uint32_t prompt_tokens; /* estimated */
-    uint32_t rank;          /* enum pm_rank */
-    uint32_t waited_ms;     /* at other profiles before */
+    uint64_t conversation; /* 0 for none */
+    uint32_t rank;         /* enum pm_rank */
+    uint32_t waited_ms;    /* at other profiles before */
 };
 
 struct pm_msg_grant {

@@ -408,17 +408,10 @@ static void refusal_done(struct pm_call *c, const struct pm_transfer_result *res
         c->overflow_of = context ? context : c->target->ctx_size ? c->target->ctx_size : 1;
     }
     set_refusal(c, status);
-    if (!overflow && !moves_on(status) && c->opened) {
-        pm_answer_refuse(c, status, c->fail_type, c->fail_body.data, c->fail_body.len);
-        return;
-    }
     if (!overflow && !moves_on(status)) {
-        struct pm_exchange *x = c->x;
-        pm_answer_headers(c);
-        forward_headers(c);
-        c->x = NULL;
-        pm_reply(x, status, c->fail_type, c->fail_body.data, c->fail_body.len);
-        pm_call_end(c, status);
+        if (!c->opened)
+            forward_headers(c);
+        pm_answer_refuse(c, status, c->fail_type, c->fail_body.data, c->fail_body.len);
         return;
     }
     if (status == 401 || status == 403) {

@@ -138,7 +138,6 @@ static void ask_for_lease(struct pm_call *c)
     }
     snprintf(ask.profile, sizeof(ask.profile), "%s", c->target->id);
     ask.conversation = c->has_api ? c->api.conversation : 0;
-    ask.prompt_tokens = c->has_api ? (uint32_t)c->api.prompt_tokens : 0;
     ask.rank = c->rank;
     ask.waited_ms = (uint32_t)(c->queued_us / 1000);
     c->lease = ++c->g->next_id;

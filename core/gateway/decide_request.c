@@ -57,7 +57,7 @@ static void add_view(struct pm_call *c, size_t index, bool fallback, long stuck)
                                     .speaks = speaks(t, c->api.protocol),
                                     .fallback = fallback,
                                     .wait_s = s->wait_s,
-                                    .down = s->down};
+                                    .down = pm_target_down(s)};
     if (pm_breaker_wait_ms(&s->breaker, pm_clock_ms()))
         view->down = "it failed too often a moment ago";
     /* A cloud has no cache of ours to lose; the move there is priced, not timed. */

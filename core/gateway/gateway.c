@@ -142,6 +142,11 @@ static int configure(struct pm_gateway *g, int bundle_fd)
 
 /* --- the manager's word --- */
 
+const char *pm_target_down(const struct pm_target_state *s)
+{
+    return s->down_until_ms && pm_clock_ms() >= s->down_until_ms ? NULL : s->down;
+}
+
 static void set_state(struct pm_gateway *g, const cJSON *item)
 {
     const char *id = pm_json_str(item, "id");
@@ -159,6 +164,7 @@ static void set_state(struct pm_gateway *g, const cJSON *item)
     free(s->state);
     s->state = pm_strdup(pm_json_str(item, "state"));
     s->down = pm_strdup(pm_json_str(item, "down"));
+    s->down_until_ms = (uint64_t)pm_json_num(item, "down_until_ms", 0);
     s->address = pm_strdup(pm_json_str(item, "address"));
     s->ready = s->state && strcmp(s->state, "ready") == 0;
     s->wait_s = pm_json_num(item, "wait_s", 0);

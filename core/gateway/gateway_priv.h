@@ -32,6 +32,7 @@ struct pm_target_state {
     bool caps_known;
     long long context;
     char *down;                /* why it cannot be used at present, or NULL */
+    uint64_t down_until_ms;    /* after which it can, 0 for no such time */
     char *address;             /* where it listens: "unix:/path" or the beginning of a URL */
     struct pm_breaker breaker; /* of a cloud model; the manager looks after the local ones */
     char *state;               /* as the manager names it */
@@ -182,6 +183,9 @@ void pm_answer_unload(struct pm_gateway *g, struct pm_exchange *x, const char *r
 void pm_answer_unload_all(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
 /* "unknown model x: did you mean y? Known are ..." */
 void pm_unknown_model_text(const struct pm_gateway *g, const char *model, struct pm_buf *out);
+
+/* Why the target cannot be used now, or NULL. */
+const char *pm_target_down(const struct pm_target_state *s);
 
 /* events.c */
 void pm_answer_models_sse(struct pm_gateway *g, struct pm_exchange *x, const char *rest);

@@ -38,9 +38,9 @@ struct docker {
     struct pm_buf frame; /* of the log, not yet complete */
     int log_fd;
     int exit_code;
-    struct pm_timer again;
+    struct pm_timer again, last_words;
     unsigned silences; /* of the engine, in a row */
-    bool tried_again, adopting, wants_gpus, waits_for_log;
+    bool tried_again, adopting, wants_gpus;
 };
 
 typedef void answer_fn(void *arg, int status, const char *body, size_t len);
@@ -75,6 +75,18 @@ static struct pm_fetch *call_about(struct pm_server *s, const char *method, cons
     return f;
 }
 
+static void remove_it(struct pm_server *s, answer_fn *fn)
+{
+    struct docker *d = s->own;
+    d->step = call_about(s, "DELETE", "/containers/", "?force=true&v=true", ASK_LIMIT_MS, fn);
+}
+
+static void ask_about_it(struct pm_server *s, answer_fn *fn)
+{
+    struct docker *d = s->own;
+    d->step = call_about(s, "GET", "/containers/", "/json", ASK_LIMIT_MS, fn);
+}
+
 static void end(struct pm_server *s, const char *text)
 {
     struct docker *d = s->own;
@@ -82,6 +94,7 @@ static void end(struct pm_server *s, const char *text)
     pm_fetch_cancel(d->step);
     d->wait = d->step = NULL;
     pm_timer_clear(&d->again);
+    pm_timer_clear(&d->last_words);
     unlink(s->address + strlen("unix:"));
     rmdir(d->folder);
     if (d->adopting)
@@ -90,19 +103,23 @@ static void end(struct pm_server *s, const char *text)
         pm_driver_ended(s, NULL, text);
 }
 
-/* What the engine says is wrong, in one line. */
-static void end_with_answer(struct pm_server *s, const char *doing, int status, const char *body, size_t len)
+/* What the engine says is wrong, in one line. The caller frees. */
+static char *refusal_text(const struct pm_server *s, const char *doing, int status, const char *body, size_t len)
 {
-    struct docker *d = s->own;
+    const struct docker *d = s->own;
+    if (!status)
+        return pm_asprintf("the container engine does not answer on %s: is it running? (DOCKER_SOCKET)", d->engine);
     cJSON *root = cJSON_ParseWithLength(body, len);
     const char *message = pm_json_str(root, "message");
-    char *text = NULL;
-    if (!status)
-        text = pm_asprintf("the container engine does not answer on %s: is it running? (DOCKER_SOCKET)", d->engine);
-    else
-        text = pm_asprintf("the container engine refused to %s (%d): %.300s", doing, status,
-                           message ? message : "it gives no reason");
+    char *text = pm_asprintf("the container engine refused to %s (%d): %.300s", doing, status,
+                             message ? message : "it gives no reason");
     cJSON_Delete(root);
+    return text;
+}
+
+static void end_with_answer(struct pm_server *s, const char *doing, int status, const char *body, size_t len)
+{
+    char *text = refusal_text(s, doing, status, body, len);
     end(s, text);
     free(text);
 }
@@ -147,7 +164,7 @@ static void log_done(void *arg, const struct pm_transfer_result *result)
     struct docker *d = s->own;
     (void)result;
     d->logs = NULL;
-    if (d->waits_for_log)
+    if (pm_timer_is_set(&d->last_words))
         delete_it(s);
 }
 
@@ -183,9 +200,8 @@ static void delete_it(void *arg)
 {
     struct pm_server *s = arg;
     struct docker *d = s->own;
-    d->waits_for_log = false;
-    pm_timer_clear(&d->again);
-    d->step = call_about(s, "DELETE", "/containers/", "?force=true&v=true", ASK_LIMIT_MS, deleted);
+    pm_timer_clear(&d->last_words);
+    remove_it(s, deleted);
 }
 
 static void inspected_dead(void *arg, int status, const char *body, size_t len)
@@ -201,9 +217,7 @@ static void inspected_dead(void *arg, int status, const char *body, size_t len)
     d->step = NULL;
     /* The last words may still be on their way, and are lost with the container. */
     if (d->logs && !s->stopping) {
-        d->waits_for_log = true;
-        d->again.fn = delete_it;
-        pm_timer_set(&d->again, LAST_WORDS_MS);
+        pm_timer_set(&d->last_words, LAST_WORDS_MS);
     } else {
         delete_it(s);
     }
@@ -214,8 +228,7 @@ static void inspected_again(void *arg, int status, const char *body, size_t len)
 static void ask_again(void *arg)
 {
     struct pm_server *s = arg;
-    struct docker *d = s->own;
-    d->step = call_about(s, "GET", "/containers/", "/json", ASK_LIMIT_MS, inspected_again);
+    ask_about_it(s, inspected_again);
 }
 
 static void has_ended(void *arg, int status, const char *body, size_t len)
@@ -231,7 +244,7 @@ static void has_ended(void *arg, int status, const char *body, size_t len)
     cJSON *root = cJSON_ParseWithLength(body, len);
     d->exit_code = (int)pm_json_num(root, "StatusCode", 0);
     cJSON_Delete(root);
-    d->step = call_about(s, "GET", "/containers/", "/json", ASK_LIMIT_MS, inspected_dead);
+    ask_about_it(s, inspected_dead);
 }
 
 static void wait_for_end(struct pm_server *s)
@@ -284,8 +297,7 @@ static void inspected(void *arg, int status, const char *body, size_t len)
 
 static void inspect(struct pm_server *s)
 {
-    struct docker *d = s->own;
-    d->step = call_about(s, "GET", "/containers/", "/json", ASK_LIMIT_MS, inspected);
+    ask_about_it(s, inspected);
 }
 
 static void start_failed_and_deleted(void *arg, int status, const char *body, size_t len)
@@ -308,12 +320,8 @@ static void started(void *arg, int status, const char *body, size_t len)
         inspect(s);
         return;
     }
-    cJSON *root = cJSON_ParseWithLength(body, len);
-    const char *message = pm_json_str(root, "message");
-    d->failure = pm_asprintf("the container engine could not start the container (%d): %.300s", status,
-                             message ? message : "it gives no reason");
-    cJSON_Delete(root);
-    d->step = call_about(s, "DELETE", "/containers/", "?force=true&v=true", ASK_LIMIT_MS, start_failed_and_deleted);
+    d->failure = refusal_text(s, "start the container", status, body, len);
+    remove_it(s, start_failed_and_deleted);
 }
 
 static void create(struct pm_server *s);
@@ -338,7 +346,7 @@ static void created(void *arg, int status, const char *body, size_t len)
     if (is_taken && !d->tried_again) {
         /* One of ours from before, of another command or half dead: it makes room. */
         d->tried_again = true;
-        d->step = call_about(s, "DELETE", "/containers/", "?force=true&v=true", ASK_LIMIT_MS, rival_deleted);
+        remove_it(s, rival_deleted);
         return;
     }
     cJSON *root = cJSON_ParseWithLength(body, len);
@@ -354,8 +362,7 @@ static void created(void *arg, int status, const char *body, size_t len)
         snprintf(s->container, sizeof(s->container), "%s", id);
         /* Whoever asked for it may have left meanwhile. */
         if (s->stopping)
-            d->step =
-                call_about(s, "DELETE", "/containers/", "?force=true&v=true", ASK_LIMIT_MS, start_failed_and_deleted);
+            remove_it(s, start_failed_and_deleted);
         else
             d->step = call_about(s, "POST", "/containers/", "/start", ASK_LIMIT_MS, started);
     }
@@ -536,21 +543,25 @@ static char *create_body(struct pm_server *s)
 
 /* --- the driver --- */
 
+/* DOCKER_SOCKET, else what DOCKER_HOST says, else Docker's own. The caller frees. */
+static char *engine_path(const char *configured)
+{
+    const char *host = getenv("DOCKER_HOST");
+    if (!configured && host && strncmp(host, "unix://", 7) == 0)
+        configured = host + 7;
+    return pm_strdup(configured ? configured : "/var/run/docker.sock");
+}
+
 static struct docker *new_docker(struct pm_server *s)
 {
     struct docker *d = s->own = pm_calloc(1, sizeof(*d));
-    const char *host = getenv("DOCKER_HOST");
-    const char *engine = s->docker_socket;
-    if (!engine && host && strncmp(host, "unix://", 7) == 0)
-        engine = host + 7;
-    d->engine = pm_strdup(engine ? engine : "/var/run/docker.sock");
+    d->engine = engine_path(s->docker_socket);
     d->log_fd = -1;
     pm_buf_init(&d->frame, 16 << 20);
-    if (s->spec.loop) {
-        d->folder = pm_asprintf("%.*s.d", (int)(strlen(s->paths.socket) - strlen(".sock")), s->paths.socket);
-        snprintf(s->address, sizeof(s->address), "unix:%s/s.sock", d->folder);
-        pm_timer_init(&d->again, s->spec.loop, ask_again, s);
-    }
+    d->folder = pm_asprintf("%.*s.d", (int)(strlen(s->paths.socket) - strlen(".sock")), s->paths.socket);
+    snprintf(s->address, sizeof(s->address), "unix:%s/s.sock", d->folder);
+    pm_timer_init(&d->again, s->spec.loop, ask_again, s);
+    pm_timer_init(&d->last_words, s->spec.loop, delete_it, s);
     return d;
 }
 
@@ -614,7 +625,7 @@ static void found(void *arg, int status, const char *body, size_t len)
     else if (state && strcmp(state, "running") == 0 && label && strcmp(label, command) == 0)
         inspect(s);
     else
-        d->step = call_about(s, "DELETE", "/containers/", "?force=true&v=true", ASK_LIMIT_MS, stranger_deleted);
+        remove_it(s, stranger_deleted);
     cJSON_Delete(list);
 }
 
@@ -686,6 +697,7 @@ static void docker_leave(struct pm_server *s)
     pm_fetch_cancel(d->order);
     d->step = d->wait = d->order = NULL;
     pm_timer_clear(&d->again);
+    pm_timer_clear(&d->last_words);
     if (d->logs)
         pm_transfer_cancel(d->logs);
     d->logs = NULL;
@@ -697,8 +709,8 @@ static void docker_release(struct pm_server *s)
     if (d->log_fd >= 0)
         close(d->log_fd);
     pm_buf_release(&d->frame);
-    if (s->spec.loop)
-        pm_timer_release(&d->again);
+    pm_timer_release(&d->again);
+    pm_timer_release(&d->last_words);
     free(d->engine);
     free(d->folder);
     free(d->create);
@@ -757,21 +769,20 @@ static void listed(void *arg, int status, const char *body, size_t len)
 
 void pm_docker_reap(const struct pm_server_spec *any, const char *state_dir, const struct pm_strv *ids)
 {
-    struct pm_server scratch = {.docker_socket = any->conf->docker_socket};
-    struct docker *d = new_docker(&scratch);
-    if (access(d->engine, F_OK) == 0) {
-        struct reaper *r = pm_calloc(1, sizeof(*r));
-        char *path = list_path(state_dir, NULL), *url = pm_asprintf("http://localhost%s", path);
-        r->loop = any->loop;
-        r->up = any->up;
-        r->engine = pm_strdup(d->engine);
-        for (size_t i = 0; i < ids->n; i++)
-            pm_strv_add(&r->ids, ids->items[i], strlen(ids->items[i]));
-        struct pm_transfer_spec spec = {
-            .method = "GET", .url = url, .unix_socket = r->engine, .connect_ms = ASK_LIMIT_MS};
-        pm_fetch_start(r->up, r->loop, &spec, ASK_LIMIT_MS, listed, r);
-        free(path);
-        free(url);
+    char *engine = engine_path(any->conf->docker_socket);
+    if (access(engine, F_OK) < 0) {
+        free(engine);
+        return;
     }
-    docker_release(&scratch);
+    struct reaper *r = pm_calloc(1, sizeof(*r));
+    char *path = list_path(state_dir, NULL), *url = pm_asprintf("http://localhost%s", path);
+    r->loop = any->loop;
+    r->up = any->up;
+    r->engine = engine;
+    for (size_t i = 0; i < ids->n; i++)
+        pm_strv_add(&r->ids, ids->items[i], strlen(ids->items[i]));
+    struct pm_transfer_spec spec = {.method = "GET", .url = url, .unix_socket = engine, .connect_ms = ASK_LIMIT_MS};
+    pm_fetch_start(r->up, r->loop, &spec, ASK_LIMIT_MS, listed, r);
+    free(path);
+    free(url);
 }

@@ -12,7 +12,7 @@
 #include "core/base/log.h"
 #include "core/manager/manager_priv.h"
 
-enum { LIMIT_MS = 30000, OUTPUT_MAX = 1 << 20, OWN_RAM_MIB = 64 };
+enum { LIMIT_MS = 30000, OUTPUT_MAX = 1 << 20 };
 
 struct pm_fit {
     struct pm_manager *m;
@@ -53,7 +53,7 @@ static bool read_line(const char *line, struct pm_need *need)
 static void use_output(const struct pm_fit *f)
 {
     struct pm_profile *p = pm_profile_find(f->m, f->profile);
-    struct pm_need need = {.ram = OWN_RAM_MIB, .estimated = true};
+    struct pm_need need = {.ram = PM_OWN_RAM_MIB, .estimated = true};
     char *text, *rest, *line;
     size_t len, lines = 0;
     if (pm_file_read(f->output, OUTPUT_MAX, &text, &len, NULL) < 0)
@@ -134,7 +134,7 @@ static void begin(struct pm_manager *m, struct pm_profile *p, const char *progra
     f->m = m;
     f->profile = pm_strdup(p->id);
     f->output = output;
-    f->command = pm_server_command(p->conf, &p->paths);
+    f->command = p->conf_command;
     pm_timer_init(&f->limit, m->loop, too_long, f);
     f->child = pm_child_watch(m->loop, pid, ended, f, &err);
     if (!f->child) {
@@ -150,10 +150,9 @@ void pm_fit_look(struct pm_manager *m)
     for (struct pm_profile *p = m->profiles; p && !m->fit && !m->stopping; p = p->next) {
         if (!p->conf || !pm_target_is_process(p->conf) || p->conf->vram.n || p->conf->ram.n || p->server)
             continue;
-        uint64_t command = pm_server_command(p->conf, &p->paths);
-        if (command == p->fit_asked || pm_measured_get(m->measured, command))
+        if (p->conf_command == p->fit_asked || pm_measured_get(m->measured, p->conf_command))
             continue;
-        p->fit_asked = command;
+        p->fit_asked = p->conf_command;
         char *program = program_for(p->conf);
         if (program)
             begin(m, p, program);

@@ -77,7 +77,6 @@ bool pm_health_out_of_memory(struct pm_profile *p, const char *said, char *why, 
     struct pm_buf text;
     char needs[160];
     bool beside_others = false;
-    p->ooms++;
     for (const struct pm_profile *o = p->m->profiles; o; o = o->next)
         beside_others |= o != p && o->server && !(o->conf && o->conf->pin);
     /* Once more with all that can go gone: what was thought to fit together may not. */

@@ -41,7 +41,6 @@ struct conversation {
 };
 
 struct pm_kv {
-    struct pm_loop *loop;
     struct pm_metrics *metrics;
     char *profile, *folder;
     char *off;
@@ -59,10 +58,9 @@ struct pm_kv {
     void *arg;
 };
 
-struct pm_kv *pm_kv_new(struct pm_loop *loop, struct pm_metrics *metrics, const char *profile, const char *folder)
+struct pm_kv *pm_kv_new(struct pm_metrics *metrics, const char *profile, const char *folder)
 {
     struct pm_kv *kv = pm_calloc(1, sizeof(*kv));
-    kv->loop = loop;
     kv->metrics = metrics;
     kv->profile = pm_strdup(profile);
     kv->folder = pm_strdup(folder);
@@ -209,13 +207,16 @@ void pm_kv_clear(struct pm_kv *kv)
     rmdir(kv->folder);
 }
 
-void pm_kv_server_up(struct pm_kv *kv, struct pm_server *s, const struct pm_target *t, uint64_t command,
-                     unsigned slots, bool adopted)
+void pm_kv_set_slots(struct pm_kv *kv, unsigned slots)
+{
+    kv->slots = slots ? slots : 1;
+}
+
+void pm_kv_server_up(struct pm_kv *kv, struct pm_server *s, const struct pm_target *t, uint64_t command, bool adopted)
 {
     uint64_t key = key_of(t, command);
     kv->server = t->keep_kv && !pm_target_is_remote(t) ? s : NULL;
     kv->is_blind = adopted;
-    kv->slots = slots ? slots : 1;
     if (!kv->server || key == kv->key)
         return;
     forget_all(kv);

@@ -14,13 +14,15 @@
 
 struct pm_kv;
 
-struct pm_kv *pm_kv_new(struct pm_loop *loop, struct pm_metrics *metrics, const char *profile, const char *folder);
+struct pm_kv *pm_kv_new(struct pm_metrics *metrics, const char *profile, const char *folder);
 void pm_kv_free(struct pm_kv *kv);
 
 /* A server runs from now on; `command` and the files of `t` make the key. One that was `adopted` has in its slots what
  * nobody knows: nothing is restored into it. */
-void pm_kv_server_up(struct pm_kv *kv, struct pm_server *s, const struct pm_target *t, uint64_t command,
-                     unsigned slots, bool adopted);
+void pm_kv_server_up(struct pm_kv *kv, struct pm_server *s, const struct pm_target *t, uint64_t command, bool adopted);
+
+/* How many it has. */
+void pm_kv_set_slots(struct pm_kv *kv, unsigned slots);
 /* Removes all that is kept. */
 void pm_kv_clear(struct pm_kv *kv);
 

@@ -223,7 +223,6 @@ static struct pm_lease *next_waiter(const struct pm_profile *p, uint64_t now)
 static void grant_one(struct pm_profile *p, struct pm_lease *l, uint64_t now)
 {
     struct pm_msg_grant grant = {0};
-    char labels[300];
     l->granted = true;
     l->run = p->run;
     l->granted_ms = now;
@@ -232,8 +231,7 @@ static void grant_one(struct pm_profile *p, struct pm_lease *l, uint64_t now)
     p->last_used_ms = now;
     grant.waited_us = (now - l->asked_ms) * 1000;
     snprintf(grant.address, sizeof(grant.address), "%s", pm_server_address(p->server));
-    snprintf(labels, sizeof(labels), "profile=\"%s\"", p->id);
-    pm_metrics_observe(p->m->metrics, "pointsman_queue_wait_seconds", labels, (double)(now - l->asked_ms) / 1000);
+    pm_profile_observe(p, "pointsman_queue_wait_seconds", (double)(now - l->asked_ms) / 1000);
     pm_channel_send(l->worker->channel, PM_MSG_LEASE_GRANT, l->id, &grant, sizeof(grant));
     pm_status_publish(p->m, false);
 }

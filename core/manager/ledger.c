@@ -17,9 +17,6 @@ static const double RAM_SHARE = 0.9;
 static const double FILE_FACTOR = 1.1;
 enum { COMPUTE_MIB = 256 };
 
-/* Beside its buffers a server takes this, and on each device its context and kernels. */
-enum { OWN_RAM_MIB = 64, OWN_DEVICE_MIB = 300 };
-
 static long long machine_ram_mib(void)
 {
     long long total, available;
@@ -72,18 +69,18 @@ static void from_head(const struct pm_target *t, const struct pm_gguf *g, const 
     if (!cap->n_devices || is_on_cpu(t)) {
         long long all = mib_of(g->total_bytes + e->kv_total + e->compute + e->output) + extra;
         if (cap->has_unknown_device && !is_on_cpu(t))
-            out->device[0] = all + OWN_DEVICE_MIB;
+            out->device[0] = all + PM_OWN_DEVICE_MIB;
         else
-            out->ram = all + OWN_RAM_MIB;
+            out->ram = all + PM_OWN_RAM_MIB;
         return;
     }
-    pm_place(g, e, cap->device, cap->n_devices, OWN_DEVICE_MIB, &p);
+    pm_place(g, e, cap->device, cap->n_devices, PM_OWN_DEVICE_MIB, &p);
     for (size_t d = 0; d < p.n_devices; d++)
         if (p.device[d].used)
-            out->device[d] = p.device[d].used + OWN_DEVICE_MIB;
+            out->device[d] = p.device[d].used + PM_OWN_DEVICE_MIB;
     if (p.n_devices)
         out->device[p.n_devices - 1] += extra;
-    out->ram = p.host + OWN_RAM_MIB;
+    out->ram = p.host + PM_OWN_RAM_MIB;
 }
 
 static bool read_head(const struct pm_target *t, struct pm_gguf *g, struct pm_estimate *e)

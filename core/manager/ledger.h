@@ -4,6 +4,10 @@
 
 #include "core/conf/conf.h"
 
+/* Beside its buffers a server takes this of the machine's memory for itself, and on each device for its context and
+ * kernels. */
+enum { PM_OWN_RAM_MIB = 64, PM_OWN_DEVICE_MIB = 300 };
+
 /* MiB on each device, and of the machine's own memory. */
 struct pm_need {
     long long device[PM_DEVICES_MAX];

@@ -44,10 +44,7 @@ static void wait_for_memory(struct pm_profile *p)
     uint64_t now = pm_clock_ms();
     p->step = PM_STEP_MEMORY;
     if (!m->freed_ms || now - m->freed_ms >= MEMORY_MOST_MS || pm_memory_is_free(m, p)) {
-        double waited_s = (double)(now - p->step_since_ms) / 1000;
-        char labels[300];
-        snprintf(labels, sizeof(labels), "profile=\"%s\"", p->id);
-        pm_metrics_observe(m->metrics, "pointsman_memory_wait_seconds", labels, waited_s);
+        pm_profile_observe(p, "pointsman_memory_wait_seconds", (double)(now - p->step_since_ms) / 1000);
         start_server(p);
         return;
     }

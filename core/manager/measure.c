@@ -10,9 +10,6 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 
-/* Beside its buffers: the program itself, and on a device its context and kernels. */
-enum { OWN_RAM_MIB = 64, OWN_DEVICE_MIB = 300 };
-
 /* Commands remembered; those measured first are forgotten first. */
 enum { COMMANDS_MAX = 512, FILE_MAX_BYTES = 1 << 20 };
 
@@ -61,10 +58,10 @@ bool pm_measure_need(const struct pm_measure *m, struct pm_need *out)
     *out = (struct pm_need){0};
     if (!m->lines)
         return false;
-    out->ram = (long long)ceil(m->ram) + OWN_RAM_MIB;
+    out->ram = (long long)ceil(m->ram) + PM_OWN_RAM_MIB;
     for (size_t d = 0; d < PM_DEVICES_MAX; d++)
         if (m->device[d] > 0)
-            out->device[d] = (long long)ceil(m->device[d]) + OWN_DEVICE_MIB;
+            out->device[d] = (long long)ceil(m->device[d]) + PM_OWN_DEVICE_MIB;
     return true;
 }
 

@@ -6,7 +6,6 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/manager/devices.h"
 #include "core/manager/manager_priv.h"
 
 void pm_memory_init(struct pm_manager *m)
@@ -23,9 +22,10 @@ void pm_memory_release(struct pm_manager *m)
     pm_devices_free(m->devices);
 }
 
-static bool is_declared(const struct pm_manager *m)
+size_t pm_memory_read(const struct pm_manager *m, struct pm_device seen[PM_DEVICES_MAX])
 {
-    return m->current->conf->manager.devices.n > 0;
+    bool declared = m->current && m->current->conf->manager.devices.n > 0;
+    return declared || !m->devices ? 0 : pm_devices_read(m->devices, seen, PM_DEVICES_MAX);
 }
 
 /* What our servers hold there, as far as it is known. */
@@ -52,9 +52,9 @@ void pm_memory_refresh(struct pm_manager *m)
 {
     struct pm_device seen[PM_DEVICES_MAX];
     pm_capacity_read(&m->current->conf->manager, &m->capacity);
-    if (is_declared(m) || !m->devices)
+    size_t n = pm_memory_read(m, seen);
+    if (!n)
         return;
-    size_t n = pm_devices_read(m->devices, seen, PM_DEVICES_MAX);
     bool quiet = is_quiet(m);
     m->capacity.n_devices = n;
     m->capacity.has_unknown_device = false;
@@ -67,20 +67,10 @@ void pm_memory_refresh(struct pm_manager *m)
     }
 }
 
-long long pm_memory_free_mib(const struct pm_manager *m, size_t device)
+bool pm_memory_is_free(const struct pm_manager *m, const struct pm_profile *p)
 {
     struct pm_device seen[PM_DEVICES_MAX];
-    if (is_declared(m) || !m->devices)
-        return -1;
-    return device < pm_devices_read(m->devices, seen, PM_DEVICES_MAX) ? seen[device].free_mib : -1;
-}
-
-bool pm_memory_is_free(struct pm_manager *m, const struct pm_profile *p)
-{
-    struct pm_device seen[PM_DEVICES_MAX];
-    if (is_declared(m) || !m->devices)
-        return true;
-    size_t n = pm_devices_read(m->devices, seen, PM_DEVICES_MAX);
+    size_t n = pm_memory_read(m, seen);
     for (size_t d = 0; d < n; d++)
         if (p->need.device[d] > seen[d].free_mib)
             return false;
@@ -115,7 +105,7 @@ void pm_memory_need(struct pm_profile *p)
         return;
     }
     if (!t->vram.n && !t->ram.n)
-        known = pm_measured_get(p->m->measured, pm_server_command(t, &p->paths));
+        known = pm_measured_get(p->m->measured, p->conf_command);
     if (known)
         p->need = *known;
     else

@@ -69,13 +69,23 @@ static void count_switch(struct pm_profile *p, const char *what)
     pm_buf_release(&labels);
 }
 
-double pm_profile_expected_load_ms(const struct pm_profile *p)
+static double assumed_load_ms(const struct pm_target *t)
 {
     struct stat st;
-    if (p->load_ms > 0)
-        return p->load_ms;
-    double mib = p->conf && p->conf->model && stat(p->conf->model, &st) == 0 ? (double)st.st_size / (1 << 20) : 0;
+    double mib = t->model && stat(t->model, &st) == 0 ? (double)st.st_size / (1 << 20) : 0;
     return ASSUMED_START_MS + mib / ASSUMED_MIB_PER_S * 1000;
+}
+
+double pm_profile_expected_load_ms(const struct pm_profile *p)
+{
+    return p->load_ms > 0 ? p->load_ms : p->assumed_load_ms;
+}
+
+void pm_profile_observe(const struct pm_profile *p, const char *metric, double seconds)
+{
+    char labels[300];
+    snprintf(labels, sizeof(labels), "profile=\"%s\"", p->id);
+    pm_metrics_observe(p->m->metrics, metric, labels, seconds);
 }
 
 struct pm_server_spec pm_profile_server_spec(struct pm_profile *p)
@@ -102,23 +112,23 @@ static unsigned slots_of(const struct pm_target *t)
 static void server_ready(void *arg)
 {
     struct pm_profile *p = arg;
-    char labels[300], text[64];
+    char text[64];
     uint64_t now = pm_clock_us();
     if (p->load_start_us) {
         p->load_ms = (double)(now - p->load_start_us) / 1000;
-        snprintf(labels, sizeof(labels), "profile=\"%s\"", p->id);
-        pm_metrics_observe(p->m->metrics, "pointsman_profile_load_seconds", labels, p->load_ms / 1000);
+        pm_profile_observe(p, "pointsman_profile_load_seconds", p->load_ms / 1000);
         snprintf(text, sizeof(text), "loaded in %.0f ms", p->load_ms);
     } else {
         snprintf(text, sizeof(text), "adopted");
     }
-    p->failures = p->ooms = 0;
+    p->failures = 0;
     p->wanted = false;
     p->step = PM_STEP_NONE;
     p->progress = 1;
     pm_memory_measured(p);
     if (p->conf)
-        pm_kv_server_up(p->kv, p->server, p->conf, p->command, (unsigned)p->slots, !p->load_start_us);
+        pm_kv_server_up(p->kv, p->server, p->conf, p->command, !p->load_start_us);
+    pm_kv_set_slots(p->kv, (unsigned)p->slots);
     p->ready_since_ms = p->last_used_ms = now / 1000;
     if (p->state == PM_LOADING)
         enter(p, PM_READY, text);
@@ -133,25 +143,10 @@ static void server_props(void *arg, const struct pm_server_props *props)
     p->has_props = true;
     if (props->slots > 0) {
         p->slots = props->slots;
-        if (p->conf)
-            pm_kv_server_up(p->kv, p->server, p->conf, p->command, (unsigned)p->slots, !p->load_start_us);
+        pm_kv_set_slots(p->kv, (unsigned)p->slots);
     }
     pm_status_publish(p->m, true);
     pm_profiles_schedule(p->m);
-}
-
-static void fail_for(struct pm_profile *p, uint64_t pause, const char *why);
-
-static void note_failure(struct pm_profile *p, bool was_up, const char *why)
-{
-    uint64_t pause = 0;
-    p->failures++;
-    if (!was_up || p->failures > 1) {
-        pause = RETRY_FIRST_MS;
-        for (unsigned i = 1; i < p->failures && pause < RETRY_MOST_MS; i++)
-            pause *= 2;
-    }
-    fail_for(p, pause, why);
 }
 
 static void fail_for(struct pm_profile *p, uint64_t pause, const char *why)
@@ -164,6 +159,18 @@ static void fail_for(struct pm_profile *p, uint64_t pause, const char *why)
     /* Who waits for a load that failed is told now: the gateway has other targets. */
     if (pause)
         pm_leases_deny(p, PM_DENY_FAILED, (unsigned)(pause / 1000), p->reason);
+}
+
+static void note_failure(struct pm_profile *p, bool was_up, const char *why)
+{
+    uint64_t pause = 0;
+    p->failures++;
+    if (!was_up || p->failures > 1) {
+        pause = RETRY_FIRST_MS;
+        for (unsigned i = 1; i < p->failures && pause < RETRY_MOST_MS; i++)
+            pause *= 2;
+    }
+    fail_for(p, pause, why);
 }
 
 static void server_line(void *arg, const char *line)
@@ -259,9 +266,10 @@ static void load(struct pm_profile *p)
     p->leases = 0;
     p->suspect_until_ms = 0;
     p->slots = slots_of(p->conf);
-    uint64_t command = pm_server_command(p->conf, &p->paths);
-    p->has_props = p->has_props && command == p->command;
-    p->command = command;
+    /* Anew: the server may have been installed since the configuration was read. */
+    p->conf_command = pm_server_command(p->conf, &p->paths);
+    p->has_props = p->has_props && p->conf_command == p->command;
+    p->command = p->conf_command;
     p->load_start_us = pm_clock_us();
     if (!p->cause)
         p->cause = "request";
@@ -324,8 +332,7 @@ static void describe(const struct pm_profile *p, uint64_t now, struct pm_sched_p
         w = (struct pm_waiters){.oldest_ms = p->wanted_since_ms, .rank = PM_RANK_NORMAL, .due_ms = PM_SCHED_NEVER_DUE};
     *out = (struct pm_sched_profile){.state = sched_state(p),
                                      .pinned = p->conf && p->conf->pin,
-                                     .stale = p->state == PM_READY &&
-                                              (!p->conf || pm_server_command(p->conf, &p->paths) != p->command),
+                                     .stale = p->state == PM_READY && (!p->conf || p->conf_command != p->command),
                                      .blocked = !p->conf || now < p->retry_at_ms || p->m->stopping || p->hook,
                                      .waiting = p->waiting + p->wanted,
                                      .leases = p->leases,
@@ -442,8 +449,6 @@ void pm_profiles_tick(void *manager)
     uint64_t now = pm_clock_ms();
     if (m->current)
         pm_memory_refresh(m);
-    /* Who may be asked for again is news to the workers, and so is memory that came back. */
-    pm_status_publish(m, false);
     for (struct pm_profile **at = &m->profiles; *at;) {
         struct pm_profile *p = *at;
         uint64_t ttl = p->conf && !p->conf->pin ? p->conf->ttl_ms : 0;
@@ -473,7 +478,7 @@ static void add_profile(struct pm_manager *m, const struct pm_target *t)
     p->conf = t;
     p->slots = slots_of(t);
     pm_server_paths_init(&p->paths, m->state_dir, t->id);
-    p->kv = pm_kv_new(m->loop, m->metrics, t->id, p->paths.kv);
+    p->kv = pm_kv_new(m->metrics, t->id, p->paths.kv);
     p->wanted = t->preload || pm_strv_has(&m->current->conf->manager.preload, t->id);
     p->wanted_since_ms = pm_clock_ms();
     while (*last)
@@ -489,7 +494,7 @@ static void adopt(struct pm_manager *m)
     for (struct pm_profile *p = m->profiles; p; p = p->next) {
         struct pm_server_spec spec = pm_profile_server_spec(p);
         pm_strv_add(&ids, p->id, strlen(p->id));
-        p->command = pm_server_command(p->conf, &p->paths);
+        p->command = p->conf_command;
         p->server = pm_server_adopt(&spec);
         if (p->server) {
             /* Nobody may wait for it now; it stays until it is known to be up. */
@@ -550,15 +555,17 @@ void pm_profiles_sync(struct pm_manager *m)
             p->wanted = false;
             continue;
         }
+        p->conf_command = pm_server_command(p->conf, &p->paths);
+        p->assumed_load_ms = assumed_load_ms(p->conf);
         if (p->server)
             pm_load_owe(p);
         /* An edited profile gets a new chance at once, and so does one that is to need less, or is to have more. */
         struct pm_need before = p->need;
         pm_memory_need(p);
-        if (p->state == PM_FAILED && (more_room || memcmp(&before, &p->need, sizeof(before)) != 0 ||
-                                      pm_server_command(p->conf, &p->paths) != p->command)) {
+        if (p->state == PM_FAILED &&
+            (more_room || memcmp(&before, &p->need, sizeof(before)) != 0 || p->conf_command != p->command)) {
             p->retry_at_ms = 0;
-            p->failures = p->ooms = 0;
+            p->failures = 0;
             p->alone = false;
             pm_memory_need(p);
         }

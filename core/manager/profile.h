@@ -13,6 +13,7 @@
 
 #include "core/channel/channel.h"
 #include "core/conf/conf.h"
+#include "core/manager/devices.h"
 #include "core/manager/hook.h"
 #include "core/manager/kv.h"
 #include "core/manager/ledger.h"
@@ -64,6 +65,8 @@ struct pm_profile {
     double uses;                   /* requests of late, decayed */
     uint64_t uses_at_ms;
     struct pm_kv *kv;
+    uint64_t conf_command;     /* fingerprint of what the configuration wants to run */
+    double assumed_load_ms;    /* of a load that was never measured */
     uint64_t fit_asked;        /* the command for which llama-fit-params has been asked */
     struct pm_measure measure; /* what the log of the present server tells of its memory */
     enum pm_step step;
@@ -72,7 +75,6 @@ struct pm_profile {
     uint64_t step_since_ms;
     double progress;    /* of the load, 0 to 1, where it can be told */
     bool alone;         /* it ran out of memory beside others: next time without them */
-    unsigned ooms;      /* loads in a row that ran out of memory */
     char *on_unload;    /* to be run once it is unloaded: as it was configured when it was loaded */
     bool is_warm;       /* its file was read ahead since its last load */
     bool has_strangers; /* an earlier manager's workers may still be streaming from it */
@@ -106,6 +108,7 @@ void pm_profile_want(struct pm_profile *p);
 /* Lets its requests finish and stops it. */
 void pm_profile_unload(struct pm_profile *p, const char *cause);
 double pm_profile_expected_load_ms(const struct pm_profile *p);
+void pm_profile_observe(const struct pm_profile *p, const char *metric, double seconds);
 /* Steps of load.c report here. */
 void pm_profile_load_failed(struct pm_profile *p, const char *why);
 void pm_profile_off(struct pm_profile *p);
@@ -149,10 +152,10 @@ void pm_memory_release(struct pm_manager *m);
 void pm_memory_refresh(struct pm_manager *m);
 void pm_memory_need(struct pm_profile *p);
 /* Is as much free as the profile needs, as far as that can be measured? */
-bool pm_memory_is_free(struct pm_manager *m, const struct pm_profile *p);
+bool pm_memory_is_free(const struct pm_manager *m, const struct pm_profile *p);
 void pm_memory_measured(struct pm_profile *p);
-/* What is free now on each device, or -1 where it cannot be measured. */
-long long pm_memory_free_mib(const struct pm_manager *m, size_t device);
+/* The devices as they are now; none where that is not measured, or [manager] DEVICES says what there is. */
+size_t pm_memory_read(const struct pm_manager *m, struct pm_device seen[PM_DEVICES_MAX]);
 
 /* lease.c */
 void pm_lease_ask(struct pm_worker *w, const struct pm_msg *msg);

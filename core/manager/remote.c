@@ -14,7 +14,7 @@
 enum { LOOK_EVERY_MS = 5000, LOOK_LIMIT_MS = 5000, START_LIMIT_MS = 5000, SILENCES = 3 };
 
 struct remote {
-    struct pm_timer look, limit;
+    struct pm_timer look, limit, goodbye;
     struct pm_fetch *fetch;
     unsigned silences;
     bool ended;
@@ -28,6 +28,7 @@ static void end(struct pm_server *s, const char *text)
     r->ended = true;
     pm_timer_clear(&r->look);
     pm_timer_clear(&r->limit);
+    pm_timer_clear(&r->goodbye);
     pm_fetch_cancel(r->fetch);
     r->fetch = NULL;
     pm_driver_ended(s, NULL, text);
@@ -69,6 +70,12 @@ static void too_late(void *arg)
     end(s, text);
 }
 
+static void gone(void *arg)
+{
+    struct pm_server *s = arg;
+    end(s, "left");
+}
+
 static int remote_start(struct pm_server *s, struct pm_error *err)
 {
     struct remote *r = s->own = pm_calloc(1, sizeof(*r));
@@ -76,6 +83,7 @@ static int remote_start(struct pm_server *s, struct pm_error *err)
     snprintf(s->address, sizeof(s->address), "%s", s->spec.conf->url);
     pm_timer_init(&r->look, s->spec.loop, look, s);
     pm_timer_init(&r->limit, s->spec.loop, too_late, s);
+    pm_timer_init(&r->goodbye, s->spec.loop, gone, s);
     pm_timer_set(&r->limit, START_LIMIT_MS);
     pm_timer_set(&r->look, LOOK_EVERY_MS);
     pm_driver_poll_health(s, 0);
@@ -89,18 +97,11 @@ static bool remote_adopt(struct pm_server *s)
     return false;
 }
 
-static void gone(void *arg)
-{
-    struct pm_server *s = arg;
-    end(s, "left");
-}
-
 static void remote_stop(struct pm_server *s)
 {
     struct remote *r = s->own;
     /* Its owner hears of the end on the next turn, as with all other drivers. */
-    r->limit.fn = gone;
-    pm_timer_set(&r->limit, 0);
+    pm_timer_set(&r->goodbye, 0);
 }
 
 static void remote_leave(struct pm_server *s)
@@ -113,6 +114,7 @@ static void remote_leave(struct pm_server *s)
     r->fetch = NULL;
     pm_timer_clear(&r->look);
     pm_timer_clear(&r->limit);
+    pm_timer_clear(&r->goodbye);
 }
 
 static void remote_release(struct pm_server *s)
@@ -120,6 +122,7 @@ static void remote_release(struct pm_server *s)
     struct remote *r = s->own;
     pm_timer_release(&r->look);
     pm_timer_release(&r->limit);
+    pm_timer_release(&r->goodbye);
     free(r);
 }
 

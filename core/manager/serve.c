@@ -388,7 +388,6 @@ static void look_again(void *arg)
 {
     struct pm_manager *m = arg;
     m->look_again_at_ms = 0;
-    pm_status_publish(m, true);
     pm_profiles_schedule(m);
 }
 

@@ -74,8 +74,11 @@ char *pm_status_for_workers(const struct pm_manager *m)
         cJSON_AddNumberToObject(item, "caps", caps_of(p));
         cJSON_AddBoolToObject(item, "caps_known", p->conf->caps_given || p->has_props);
         cJSON_AddStringToObject(item, "address", p->server ? pm_server_address(p->server) : "");
-        if (is_refused_now(p))
+        if (is_refused_now(p)) {
             cJSON_AddStringToObject(item, "down", p->reason);
+            /* The workers' clock is ours (CLOCK_MONOTONIC): they need no word when the time has come. */
+            cJSON_AddNumberToObject(item, "down_until_ms", (double)p->retry_at_ms);
+        }
         cJSON_AddItemToArray(root, item);
     }
     char *text = pm_json_text(root);
@@ -152,8 +155,10 @@ cJSON *pm_status_json(const struct pm_manager *m)
     for (size_t d = 0; d < m->capacity.n_devices; d++)
         cJSON_AddItemToArray(devices, cJSON_CreateNumber((double)m->capacity.device[d]));
     cJSON *free_now = cJSON_AddArrayToObject(memory, "devices_free");
-    for (size_t d = 0; d < m->capacity.n_devices && pm_memory_free_mib(m, d) >= 0; d++)
-        cJSON_AddItemToArray(free_now, cJSON_CreateNumber((double)pm_memory_free_mib(m, d)));
+    struct pm_device seen[PM_DEVICES_MAX];
+    size_t n_seen = pm_memory_read(m, seen);
+    for (size_t d = 0; d < n_seen; d++)
+        cJSON_AddItemToArray(free_now, cJSON_CreateNumber((double)seen[d].free_mib));
     cJSON *workers = cJSON_AddArrayToObject(root, "workers");
     for (const struct pm_worker *w = m->workers; w; w = w->next) {
         cJSON *item = cJSON_CreateObject();

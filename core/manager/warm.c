@@ -17,7 +17,6 @@
 struct pm_warm {
     struct pm_manager *m;
     struct pm_child *child;
-    pid_t pid;
     char *profile;
     uint64_t began_ms;
 };
@@ -109,7 +108,6 @@ void pm_warm_look(struct pm_manager *m)
         return;
     struct pm_warm *w = pm_calloc(1, sizeof(*w));
     w->m = m;
-    w->pid = pid;
     w->profile = pm_strdup(p->id);
     w->began_ms = pm_clock_ms();
     w->child = pm_child_watch(m->loop, pid, ended, w, &err);
