@@ -18,14 +18,14 @@ static int cmd_version(int argc, char **argv)
 /* Started by the manager, with descriptors that it made. */
 static int cmd_worker(int argc, char **argv)
 {
-    long long fd[3];
-    for (int i = 0; i < 3; i++) {
-        if (argc != 3 || pm_int_parse(argv[i], 3, 1 << 20, &fd[i]) < 0) {
+    long long fd[4];
+    for (int i = 0; i < 4; i++) {
+        if (argc != 4 || pm_int_parse(argv[i], 3, 1 << 20, &fd[i]) < 0) {
             fputs("pointsman: _worker is started by `pointsman serve` only\n", stderr);
             return 2;
         }
     }
-    return pm_gateway_run((int)fd[0], (int)fd[1], (int)fd[2]);
+    return pm_gateway_run((int)fd[0], (int)fd[1], (int)fd[2], (int)fd[3]);
 }
 
 static const struct {
@@ -42,6 +42,7 @@ static const struct {
     {"logs", pm_cmd_logs, "the last lines of the model servers"},
     {"plan", pm_cmd_plan, "where a model would go on this machine's devices"},
     {"check", pm_cmd_check, "what is wrong with the configuration"},
+    {"key", pm_cmd_key, "keys: who may use what"},
     {"plugin", pm_cmd_plugin, "make, check and list policies"},
     {"stop", pm_cmd_stop, "stop the running gateway"},
     {"version", cmd_version, "print the version"},

@@ -21,6 +21,7 @@ pkgconf pkg-config
 libevent-dev
 libcurl4-openssl-dev libcurl4-gnutls-dev libcurl4-nss-dev
 libpcre2-dev
+libssl-dev
 libcjson-dev
 ca-certificates"
 readonly TEST_PACKAGES="
@@ -37,7 +38,7 @@ iproute2"
 
 # The same for machines without dpkg: commands, and modules of pkg-config.
 readonly BUILD_COMMANDS="cc make autoconf automake pkg-config"
-readonly BUILD_MODULES="libevent_core libevent_pthreads libcurl libpcre2-8 libcjson"
+readonly BUILD_MODULES="libevent_core libevent_pthreads libcurl libpcre2-8 libcrypto libcjson"
 readonly TEST_COMMANDS="python3 openssl"
 readonly TEST_MODULES="cmocka"
 

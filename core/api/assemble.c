@@ -46,11 +46,16 @@ static bool is_off(const cJSON *item)
     return !item || cJSON_IsNull(item) || cJSON_IsFalse(item) || (cJSON_IsNumber(item) && item->valuedouble == 0);
 }
 
+bool pm_api_is_plain(const struct pm_api_request *r)
+{
+    return r->root && is_one(pm_json_get(r->root, "n")) && is_one(pm_json_get(r->root, "n_cmpl")) &&
+           is_off(pm_json_get(r->root, "logprobs")) && is_off(pm_json_get(r->root, "n_probs")) &&
+           is_off(pm_json_get(r->root, "echo"));
+}
+
 bool pm_api_can_assemble(const struct pm_api_request *r)
 {
-    if (r->stream || !r->root || !is_one(pm_json_get(r->root, "n")) || !is_one(pm_json_get(r->root, "n_cmpl")) ||
-        !is_off(pm_json_get(r->root, "logprobs")) || !is_off(pm_json_get(r->root, "n_probs")) ||
-        !is_off(pm_json_get(r->root, "echo")))
+    if (r->stream || !pm_api_is_plain(r))
         return false;
     switch (r->protocol) {
     case PM_PROTO_CHAT:
@@ -135,11 +140,58 @@ static const char *limit_key(const struct pm_api_request *r)
     }
 }
 
+/* The system prompt without the line that differs from session to session; NULL when it has none. */
+static char *system_without_nonce(const struct pm_api_request *r)
+{
+    const cJSON *system = pm_json_get(r->root, "system");
+    const char *first = cJSON_IsArray(system) ? pm_json_str(system->child, "text") : NULL;
+    if (!pm_protocol_is_anthropic(r->protocol) || !first || !pm_api_is_nonce(first))
+        return NULL;
+    cJSON *rest = cJSON_Duplicate(system, true);
+    cJSON_DeleteItemFromArray(rest, 0);
+    char *text = pm_json_text(rest);
+    cJSON_Delete(rest);
+    return text;
+}
+
+enum { TOOLS_MAX = 512 };
+
+static int by_bytes(const void *a, const void *b)
+{
+    const struct pm_json_value *x = a, *y = b;
+    int order = memcmp(x->text, y->text, x->len < y->len ? x->len : y->len);
+    return order ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+/* The tools in an order that depends on nothing but themselves: agents gather them from servers that come up in any
+ * order, and what stands behind them in the prompt would be read anew. NULL when they stand in it already. */
+static char *tools_in_order(const struct pm_api_request *r)
+{
+    struct pm_json_value tools[TOOLS_MAX];
+    const struct pm_json_member *m = pm_json_span(&r->spans, r->body, "tools");
+    size_t n = m ? pm_json_elements(r->body + m->value, m->value_len, tools, TOOLS_MAX) : 0;
+    bool in_order = n < TOOLS_MAX;
+    for (size_t i = 1; i < n; i++)
+        in_order &= by_bytes(&tools[i - 1], &tools[i]) <= 0;
+    if (n < 2 || n == TOOLS_MAX || in_order)
+        return NULL;
+    struct pm_buf out;
+    pm_buf_init(&out, PM_BUF_OWN_LIMIT);
+    qsort(tools, n, sizeof(*tools), by_bytes);
+    for (size_t i = 0; i < n; i++) {
+        pm_buf_add(&out, i ? "," : "[");
+        pm_buf_addn(&out, tools[i].text, tools[i].len);
+    }
+    pm_buf_add(&out, "]");
+    return pm_buf_take(&out);
+}
+
 void pm_api_body_for_server(const struct pm_api_request *r, const char *model, const struct pm_api_wishes *wishes,
                             struct pm_buf *out)
 {
-    struct edit edits[5];
+    struct edit edits[8];
     struct pm_buf name;
+    char *system = NULL, *tools = NULL;
     size_t n = 0;
     bool chat = r->protocol == PM_PROTO_CHAT || r->protocol == PM_PROTO_COMPLETIONS;
     pm_buf_init(&name, PM_BUF_OWN_LIMIT);
@@ -159,8 +211,14 @@ void pm_api_body_for_server(const struct pm_api_request *r, const char *model, c
         snprintf(most, sizeof(most), "%lld", wishes->max_tokens);
         edits[n++] = (struct edit){limit, most};
     }
+    if (wishes->same_prefix && (system = system_without_nonce(r)))
+        edits[n++] = (struct edit){"system", system};
+    if (wishes->same_prefix && (tools = tools_in_order(r)))
+        edits[n++] = (struct edit){"tools", tools};
     pm_buf_reserve(out, r->len + name.len + 192);
     apply(r, edits, n, out);
+    free(system);
+    free(tools);
     pm_buf_release(&name);
 }
 

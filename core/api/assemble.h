@@ -10,6 +10,9 @@
 
 struct pm_assembly;
 
+/* Is one answer asked for, and nothing about its tokens? */
+bool pm_api_is_plain(const struct pm_api_request *r);
+
 /* Can this request's whole answer be put together from a stream? Not with several choices, several prompts or
  * log-probabilities. */
 bool pm_api_can_assemble(const struct pm_api_request *r);
@@ -18,6 +21,7 @@ bool pm_api_can_assemble(const struct pm_api_request *r);
 struct pm_api_wishes {
     bool as_stream;       /* a stream, with usage */
     bool progress;        /* reports of progress while a prompt is read, unless the caller has an opinion on that */
+    bool same_prefix;     /* what differs from session to session is taken out, what has no order gets one */
     long long max_tokens; /* at most so many, 0 for no limit */
 };
 

@@ -15,7 +15,9 @@ struct pm_mend {
     long long prompt_tokens;
     bool drops_progress;
     unsigned mended;
-    bool started; /* the first event of an answer has been seen */
+    bool done;     /* the mark of the end has passed */
+    bool finished; /* the reason why the answer ends has */
+    bool started;  /* the first event of an answer has been seen */
     /* responses */
     unsigned sequence;
     char *items[ITEMS_MAX];
@@ -184,6 +186,8 @@ static void mend_message(struct pm_mend *m, const char *type, const cJSON *root,
     bool changed = false;
     if (strcmp(type, "message_start") == 0)
         m->started = true;
+    m->done |= strcmp(type, "message_stop") == 0;
+    m->finished |= pm_json_str(pm_json_get(root, "delta"), "stop_reason") != NULL;
     if (!m->started && strcmp(type, "ping") != 0 && strcmp(type, "error") != 0) {
         start_message(m, out);
         m->started = true;
@@ -220,13 +224,29 @@ static void mend_chat(struct pm_mend *m, const cJSON *root, const char *raw, siz
     pm_buf_addn(out, raw, raw_len);
 }
 
+/* A quote inside a JSON string is escaped, so this is the key and nothing else. */
+static bool says_finish(const char *data, size_t len)
+{
+    static const char key[] = "\"finish_reason\":";
+    const char *at = memmem(data, len, key, sizeof(key) - 1);
+    return at && (at += sizeof(key) - 1) < data + len && at[*at == ' '] == '"';
+}
+
 void pm_mend_event(struct pm_mend *m, const char *name, const char *data, size_t len, const char *raw, size_t raw_len,
                    struct pm_buf *out)
 {
     bool done = m->protocol == PM_PROTO_CHAT && m->started;
+    bool is_end = len == 6 && memcmp(data, "[DONE]", 6) == 0;
+    m->done |= is_end;
+    if (len && !is_end && pm_json_scan(data, len, NULL, NULL) < 0) {
+        m->mended++;
+        return;
+    }
     bool is_progress = m->drops_progress && pm_api_event_is_progress(data, len);
     if (is_progress && m->protocol != PM_PROTO_RESPONSES)
         return;
+    if (m->protocol == PM_PROTO_CHAT || m->protocol == PM_PROTO_COMPLETIONS)
+        m->finished |= says_finish(data, len);
     cJSON *root = len && *data == '{' && !done ? cJSON_ParseWithLength(data, len) : NULL;
     const char *type = pm_json_str(root, "type");
     if (!type)
@@ -240,4 +260,17 @@ void pm_mend_event(struct pm_mend *m, const char *name, const char *data, size_t
     else
         mend_chat(m, root, raw, raw_len, out);
     cJSON_Delete(root);
+}
+
+bool pm_mend_end(struct pm_mend *m, struct pm_buf *out)
+{
+    if (m->done || !m->finished)
+        return m->done;
+    if (m->protocol == PM_PROTO_MESSAGES)
+        pm_buf_add(out, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
+    else
+        pm_buf_add(out, "data: [DONE]\n\n");
+    m->mended++;
+    m->done = true;
+    return true;
 }

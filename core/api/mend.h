@@ -1,8 +1,9 @@
-/* Mends the streams of local servers where they break their own protocol. Pure.
+/* Mends streams where they break their own protocol. Pure.
  *
  * Seen on llama-server b11669: events of the responses API without sequence_number, output_index and content_index;
  * no message_start or role when the first token is half a character; a second block opened before the first is closed;
- * `input` missing from the start of a tool_use. SDKs stumble on each. What is well formed passes byte for byte.
+ * `input` missing from the start of a tool_use. Seen elsewhere: events whose data is no JSON, no [DONE]. SDKs stumble
+ * on each. What is well formed passes byte for byte.
  */
 #ifndef PM_API_MEND_H
 #define PM_API_MEND_H
@@ -20,6 +21,9 @@ void pm_mend_free(struct pm_mend *m);
  * the event's bytes. */
 void pm_mend_event(struct pm_mend *m, const char *name, const char *data, size_t len, const char *raw, size_t raw_len,
                    struct pm_buf *out);
+
+/* The stream has ended: appends the mark of the end where only that is missing. True when the answer is complete. */
+bool pm_mend_end(struct pm_mend *m, struct pm_buf *out);
 
 /* How many events were changed, added or dropped so far. */
 unsigned pm_mend_count(const struct pm_mend *m);

@@ -346,19 +346,25 @@ int pm_api_read(enum pm_protocol p, const char *body, size_t len, struct pm_api_
     return PM_OK;
 }
 
+bool pm_api_is_nonce(const char *text)
+{
+    static const char sign[] = "x-anthropic-billing-header:";
+    return strncmp(text, sign, sizeof(sign) - 1) == 0;
+}
+
 void pm_api_request_shrink(struct pm_api_request *r)
 {
     PM_FREE_AND_NULL(r->system);
     PM_FREE_AND_NULL(r->last_user);
     PM_FREE_AND_NULL(r->last_tool_result);
-    cJSON_Delete(r->root);
-    r->root = NULL;
-    r->model = "";
 }
 
 void pm_api_request_release(struct pm_api_request *r)
 {
     pm_api_request_shrink(r);
+    cJSON_Delete(r->root);
+    r->root = NULL;
+    r->model = "";
 }
 
 /* Anthropic: docs "Errors"; OpenAI: error codes guide and llama-server's own types. */

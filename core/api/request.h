@@ -49,6 +49,10 @@ int pm_api_read(enum pm_protocol p, const char *body, size_t len, struct pm_api_
                 struct pm_error *err) PM_MUST;
 void pm_api_request_release(struct pm_api_request *r);
 
+/* Is this text the line of accounting that Claude Code puts first into its system prompt? It differs from session to
+ * session, so nothing after it would be found in a cache. */
+bool pm_api_is_nonce(const char *text);
+
 /* Frees what only routing needs; the request can still be sent. */
 void pm_api_request_shrink(struct pm_api_request *r);
 

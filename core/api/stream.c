@@ -159,6 +159,20 @@ bool pm_api_event_is_plain(enum pm_protocol p, const char *name, const char *dat
     return !has(data, len, "\"finish_reason\"") || has(data, len, "\"finish_reason\":null");
 }
 
+char *pm_api_error_message(const char *data, size_t len)
+{
+    cJSON *root = cJSON_ParseWithLength(data, len);
+    const cJSON *error = pm_json_get(root, "error");
+    if (!error)
+        error = pm_json_get(pm_json_get(root, "response"), "error");
+    const char *message = pm_json_str(error, "message");
+    if (!message)
+        message = cJSON_IsString(error) ? error->valuestring : pm_json_str(root, "message");
+    char *text = pm_strdup(message ? message : "it reported an error");
+    cJSON_Delete(root);
+    return text;
+}
+
 bool pm_api_is_context_overflow(const char *body, size_t len)
 {
     static const char *const signs[] = {"exceed_context_size_error", "context_length_exceeded", "prompt is too long",

@@ -34,6 +34,9 @@ bool pm_api_event_is_plain(enum pm_protocol p, const char *name, const char *dat
 /* Usage of a whole answer's body. */
 void pm_api_usage(const char *body, size_t len, struct pm_usage *usage);
 
+/* The words of an error's event or body, for people. The caller frees. */
+char *pm_api_error_message(const char *data, size_t len);
+
 /* Does an error's body say that the prompt is too long for the model's context? */
 bool pm_api_is_context_overflow(const char *body, size_t len);
 

@@ -17,10 +17,11 @@ static void add_response_event(struct pm_buf *out, const char *type, unsigned se
     pm_buf_add(out, ",\"output\":[],\"incomplete_details\":null,\"usage\":null,\"error\":");
 }
 
-static void add_chunk(struct pm_buf *out, const char *prefix, const char *object, const struct pm_api_identity *who)
+static void add_chunk(struct pm_buf *out, const char *object, const struct pm_api_identity *who)
 {
-    pm_buf_addf(out, "data: {\"id\":\"%s-%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", prefix, who->response_id,
-                object, who->created);
+    pm_buf_add(out, "data: {\"id\":");
+    pm_json_quote(out, who->response_id, strlen(who->response_id));
+    pm_buf_addf(out, ",\"object\":\"%s\",\"created\":%lld,\"model\":", object, who->created);
     pm_json_quote(out, who->model, strlen(who->model));
     pm_buf_add(out, ",\"choices\":[]}\n\n");
 }
@@ -31,10 +32,10 @@ char *pm_api_ping_event(enum pm_protocol p, const struct pm_api_identity *who, u
     pm_buf_init(&out, PM_BUF_OWN_LIMIT);
     switch (p) {
     case PM_PROTO_CHAT:
-        add_chunk(&out, "chatcmpl", "chat.completion.chunk", who);
+        add_chunk(&out, "chat.completion.chunk", who);
         break;
     case PM_PROTO_COMPLETIONS:
-        add_chunk(&out, "cmpl", "text_completion", who);
+        add_chunk(&out, "text_completion", who);
         break;
     case PM_PROTO_RESPONSES:
         /* The answerer's own numbers go on from 2: it says these two as well, and they are taken out. */

@@ -6,7 +6,7 @@
 
 /* Who the stream says that it is; in the responses API every event of the life cycle must say the same. */
 struct pm_api_identity {
-    const char *response_id;
+    const char *response_id; /* or the answer's, in the other protocols */
     const char *model;
     long long created;
     unsigned sequence; /* of the next event */

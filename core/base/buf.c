@@ -95,6 +95,14 @@ void pm_buf_addf(struct pm_buf *b, const char *fmt, ...)
     free(large);
 }
 
+void pm_buf_cut(struct pm_buf *b, size_t len)
+{
+    if (len >= b->len)
+        return;
+    b->len = len;
+    b->data[len] = 0;
+}
+
 void pm_buf_consume(struct pm_buf *b, size_t len)
 {
     if (!len)

@@ -39,6 +39,9 @@ void pm_buf_add(struct pm_buf *b, const char *text);
 void pm_buf_addn(struct pm_buf *b, const char *text, size_t len);
 void pm_buf_addf(struct pm_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Keeps the first `len` bytes. */
+void pm_buf_cut(struct pm_buf *b, size_t len);
+
 /* Removes the first `len` bytes. */
 void pm_buf_consume(struct pm_buf *b, size_t len);
 

@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -330,6 +331,54 @@ void pm_json_each(const char *text, size_t len, const char *const *keys, size_t 
     }
 }
 
+/* Past the value that begins at `at`: at the comma or bracket behind it. */
+static size_t value_end(const char *text, size_t len, size_t at)
+{
+    size_t depth = 0;
+    for (bool quoted = false; at < len; at++) {
+        char b = text[at];
+        if (quoted) {
+            if (b == '\\')
+                at++;
+            else if (b == '"')
+                quoted = false;
+        } else if (b == '"') {
+            quoted = true;
+        } else if (b == '{' || b == '[') {
+            depth++;
+        } else if (depth && (b == '}' || b == ']')) {
+            depth--;
+        } else if (!depth && (b == ',' || b == ']')) {
+            break;
+        }
+    }
+    return at;
+}
+
+static bool is_blank(char b)
+{
+    return b == ' ' || b == '\t' || b == '\r' || b == '\n';
+}
+
+size_t pm_json_elements(const char *text, size_t len, struct pm_json_value *out, size_t max)
+{
+    size_t n = 0, at = 0;
+    if (!len || text[0] != '[')
+        return 0;
+    while (n < max && at < len && text[at] != ']') {
+        at++;
+        while (at < len && is_blank(text[at]))
+            at++;
+        size_t start = at, end = value_end(text, len, at);
+        at = end;
+        while (end > start && is_blank(text[end - 1]))
+            end--;
+        if (end > start)
+            out[n++] = (struct pm_json_value){text + start, end - start};
+    }
+    return n;
+}
+
 bool pm_json_is(const struct pm_json_value *v, const char *word)
 {
     size_t n = strlen(word);
@@ -394,8 +443,56 @@ void pm_json_quote(struct pm_buf *out, const char *text, size_t len)
     pm_buf_add(out, "\"");
 }
 
+/* cJSON prints 15 digits where that is nearly the number: schemas and arguments hold some that need more. */
+static bool is_inexact(const cJSON *item)
+{
+    char text[32];
+    if (!cJSON_IsNumber(item) || item->valuedouble != item->valuedouble)
+        return false;
+    snprintf(text, sizeof(text), "%1.15g", item->valuedouble);
+    double again = strtod(text, NULL);
+    return again < item->valuedouble || again > item->valuedouble || strchr(text, 'e');
+}
+
+static bool has_inexact(const cJSON *item)
+{
+    const cJSON *child;
+    if (is_inexact(item))
+        return true;
+    cJSON_ArrayForEach (child, item)
+        if (has_inexact(child))
+            return true;
+    return false;
+}
+
+/* Of numbers: the digits that they need. */
+static void make_exact(cJSON *item)
+{
+    char text[40];
+    cJSON *child;
+    cJSON_ArrayForEach (child, item)
+        make_exact(child);
+    if (!is_inexact(item))
+        return;
+    double n = item->valuedouble;
+    bool whole = n > -1e17 && n < 1e17 && n >= (double)(long long)n && n <= (double)(long long)n;
+    if (whole)
+        snprintf(text, sizeof(text), "%lld", (long long)n);
+    else
+        snprintf(text, sizeof(text), "%.17g", n);
+    cJSON *raw = cJSON_CreateRaw(text);
+    item->type = cJSON_Raw | (item->type & cJSON_StringIsConst);
+    item->valuestring = raw->valuestring;
+    raw->valuestring = NULL;
+    cJSON_Delete(raw);
+}
+
 char *pm_json_text(const cJSON *item)
 {
-    char *text = cJSON_PrintUnformatted(item);
+    cJSON *exact = has_inexact(item) ? cJSON_Duplicate(item, true) : NULL;
+    if (exact)
+        make_exact(exact);
+    char *text = cJSON_PrintUnformatted(exact ? exact : item);
+    cJSON_Delete(exact);
     return text ? text : pm_strdup("null");
 }

@@ -49,6 +49,9 @@ enum { PM_JSON_KEYS = 4 };
 void pm_json_each(const char *text, size_t len, const char *const *keys, size_t n,
                   void (*fn)(void *arg, char first, const struct pm_json_value *values), void *arg);
 
+/* The texts of an array's elements, at most `max`; how many there are. The array has passed pm_json_scan. */
+size_t pm_json_elements(const char *text, size_t len, struct pm_json_value *out, size_t max);
+
 /* Is the value a string of that word, which has nothing to escape? */
 bool pm_json_is(const struct pm_json_value *v, const char *word);
 

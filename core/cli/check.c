@@ -56,11 +56,11 @@ static size_t check_servers(const struct pm_conf *conf)
     return faults;
 }
 
-int pm_check_files(const char *models, const char *routes, const char *plugins)
+int pm_check_files(const char *models, const char *routes, const char *plugins, const char *keys)
 {
     struct pm_error err = {0};
     struct pm_diags diags = {0};
-    struct pm_bundle *bundle = pm_bundle_read(models, routes, plugins, &err);
+    struct pm_bundle *bundle = pm_bundle_read(models, routes, plugins, keys, &err);
     if (!bundle) {
         fprintf(stderr, "%s\n", err.msg);
         return 1;
@@ -92,17 +92,18 @@ int pm_check_files(const char *models, const char *routes, const char *plugins)
 
 int pm_cmd_check(int argc, char **argv)
 {
-    static const char usage[] = "check [--models FILE] [--routes DIR] [--plugins DIR]";
+    static const char usage[] = "check [--models FILE] [--routes DIR] [--plugins DIR] [--keys FILE]";
     const char *models = pm_cli_places()->models, *routes = pm_cli_places()->routes;
-    const char *plugins = pm_cli_places()->plugins;
+    const char *plugins = pm_cli_places()->plugins, *keys = NULL;
     const struct pm_cli_option options[] = {{"--models", &models, NULL, "models.conf"},
                                             {"--routes", &routes, NULL, "folder of routes"},
                                             {"--plugins", &plugins, NULL, "folder of policies"},
+                                            {"--keys", &keys, NULL, "keys file"},
                                             {0}};
     int words, rc = pm_cli_parse(usage, options, argc, argv, &words);
     if (rc < 0 && words) {
         fprintf(stderr, "usage: pointsman %s\n", usage);
         return 2;
     }
-    return rc >= 0 ? rc : pm_check_files(models, routes, plugins);
+    return rc >= 0 ? rc : pm_check_files(models, routes, plugins, keys);
 }

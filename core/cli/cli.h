@@ -14,10 +14,11 @@ int pm_cmd_stop(int argc, char **argv);
 int pm_cmd_logs(int argc, char **argv);
 int pm_cmd_route(int argc, char **argv);
 int pm_cmd_plan(int argc, char **argv);
+int pm_cmd_key(int argc, char **argv);
 int pm_cmd_check(int argc, char **argv);
 
 /* What `check` does, for `serve --config-check` too. */
-int pm_check_files(const char *models, const char *routes, const char *plugins);
+int pm_check_files(const char *models, const char *routes, const char *plugins, const char *keys);
 int pm_cmd_plugin(int argc, char **argv);
 
 #endif

@@ -80,7 +80,7 @@ static cJSON *models(const char *state, const char *models_file, struct pm_error
     if (err->code != PM_ENOTFOUND)
         return NULL;
     struct pm_diags diags = {0};
-    struct pm_bundle *bundle = pm_bundle_read(models_file, NULL, NULL, err);
+    struct pm_bundle *bundle = pm_bundle_read(models_file, NULL, NULL, NULL, err);
     struct pm_conf *conf = bundle ? pm_conf_parse(bundle, &diags) : NULL;
     cJSON *list = conf ? cJSON_CreateArray() : NULL;
     if (bundle && !conf)

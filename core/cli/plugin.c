@@ -107,7 +107,7 @@ static int plugin_check(const char *path)
 static int plugin_list(const char *dir)
 {
     struct pm_error err = {0};
-    struct pm_bundle *b = pm_bundle_read("/dev/null", NULL, dir, &err);
+    struct pm_bundle *b = pm_bundle_read("/dev/null", NULL, dir, NULL, &err);
     int faults = 0;
     for (size_t i = 0; b && i < b->n_plugins; i++) {
         struct pm_buf out;

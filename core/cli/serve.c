@@ -1,6 +1,8 @@
 /* `pointsman serve`. */
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "core/base/alloc.h"
 #include "core/base/text.h"
 #include "core/cli/cli.h"
 #include "core/cli/options.h"
@@ -37,7 +39,10 @@ int pm_cmd_serve(int argc, char **argv)
     }
     o.workers = (int)n;
     if (check) {
-        return pm_check_files(o.models, o.routes_dir, o.plugins_dir);
+        char *keys = pm_asprintf("%s/keys.conf", o.state_dir);
+        rc = pm_check_files(o.models, o.routes_dir, o.plugins_dir, keys);
+        free(keys);
+        return rc;
     }
     return pm_manager_run(&o);
 }

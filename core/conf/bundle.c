@@ -13,6 +13,7 @@
 #include "core/base/alloc.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "core/conf/ini.h"
 
 enum { CONF_FILE_MAX = 4 << 20, PLUGIN_FILE_MAX = 64 << 20 };
 
@@ -100,7 +101,34 @@ static void read_folder(struct pm_bundle *b, const char *dir, int (*filter)(cons
     free(names);
 }
 
-struct pm_bundle *pm_bundle_read(const char *models, const char *routes_dir, const char *plugins_dir,
+/* [gateway] KEYS of the routes folder, else `fallback`; the caller frees. */
+static char *keys_path(const struct pm_bundle *b, const char *fallback)
+{
+    struct pm_ini ini = {0};
+    struct pm_diags told = {0};
+    for (size_t i = 0; i < b->n_routes; i++)
+        pm_ini_parse(&ini, b->routes[i].path, b->routes[i].text, &told);
+    for (size_t i = 0; i < ini.n; i++) {
+        const char *path = strcmp(ini.sections[i].name, "gateway") == 0 ? pm_ini_get(&ini.sections[i], "KEYS") : NULL;
+        if (path && *path)
+            fallback = path;
+    }
+    char *found = pm_strdup(fallback);
+    pm_ini_release(&ini);
+    pm_diags_release(&told);
+    return found;
+}
+
+static int read_clients(struct pm_bundle *b, const char *keys, struct pm_error *err)
+{
+    size_t len;
+    b->clients.path = keys_path(b, keys);
+    if (!b->clients.path || access(b->clients.path, F_OK) != 0)
+        return PM_OK;
+    return pm_file_read(b->clients.path, CONF_FILE_MAX, &b->clients.text, &len, err);
+}
+
+struct pm_bundle *pm_bundle_read(const char *models, const char *routes_dir, const char *plugins_dir, const char *keys,
                                  struct pm_error *err)
 {
     struct pm_bundle *b = pm_calloc(1, sizeof(*b));
@@ -112,6 +140,10 @@ struct pm_bundle *pm_bundle_read(const char *models, const char *routes_dir, con
     }
     read_folder(b, routes_dir, is_conf, false);
     read_folder(b, plugins_dir, is_plugin, true);
+    if (read_clients(b, keys, err) < 0) {
+        pm_bundle_free(b);
+        return NULL;
+    }
     return b;
 }
 
@@ -121,6 +153,8 @@ void pm_bundle_free(struct pm_bundle *b)
         return;
     free(b->models.path);
     free(b->models.text);
+    free(b->clients.path);
+    free(b->clients.text);
     for (size_t i = 0; i < b->n_routes; i++) {
         free(b->routes[i].path);
         free(b->routes[i].text);
@@ -145,7 +179,8 @@ static size_t next_plugin(const struct pm_bundle *b, size_t i)
 
 bool pm_bundle_equal(const struct pm_bundle *a, const struct pm_bundle *b)
 {
-    if (strcmp(a->models.text, b->models.text) != 0 || a->n_routes != b->n_routes)
+    const char *ours = a->clients.text ? a->clients.text : "", *theirs = b->clients.text ? b->clients.text : "";
+    if (strcmp(a->models.text, b->models.text) != 0 || strcmp(ours, theirs) != 0 || a->n_routes != b->n_routes)
         return false;
     for (size_t i = 0; i < a->n_routes; i++)
         if (strcmp(a->routes[i].path, b->routes[i].path) != 0 || strcmp(a->routes[i].text, b->routes[i].text) != 0)
@@ -169,6 +204,8 @@ int pm_bundle_export(const struct pm_bundle *b, struct pm_error *err)
 {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddItemToObject(root, "models", text_json(&b->models));
+    if (b->clients.text)
+        cJSON_AddItemToObject(root, "clients", text_json(&b->clients));
     cJSON *routes = cJSON_AddArrayToObject(root, "routes");
     for (size_t i = 0; i < b->n_routes; i++)
         cJSON_AddItemToArray(routes, text_json(&b->routes[i]));
@@ -214,6 +251,8 @@ struct pm_bundle *pm_bundle_import(int fd, struct pm_error *err)
     }
     struct pm_bundle *b = pm_calloc(1, sizeof(*b));
     import_text(pm_json_get(root, "models"), &b->models);
+    if (pm_json_get(root, "clients"))
+        import_text(pm_json_get(root, "clients"), &b->clients);
     const cJSON *routes = pm_json_get(root, "routes"), *plugins = pm_json_get(root, "plugins"), *item;
     b->routes = pm_calloc((size_t)cJSON_GetArraySize(routes), sizeof(*b->routes));
     cJSON_ArrayForEach (item, routes)

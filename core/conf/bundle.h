@@ -29,15 +29,17 @@ struct pm_bundle_plugin {
 
 struct pm_bundle {
     struct pm_bundle_text models;
+    struct pm_bundle_text clients; /* the keys file; `text` is NULL when there is none */
     struct pm_bundle_text *routes; /* in name order */
     size_t n_routes;
     struct pm_bundle_plugin *plugins; /* in name order */
     size_t n_plugins;
 };
 
-/* Reads models.conf, *.conf of the routes folder, *.so of the plugin folder. A folder that does not exist is
- * empty. NULL with `err` when models.conf cannot be read. */
-struct pm_bundle *pm_bundle_read(const char *models, const char *routes_dir, const char *plugins_dir,
+/* Reads models.conf, *.conf of the routes folder, *.so of the plugin folder, and the keys file: the one that [gateway]
+ * names, else `keys` (NULL for none). A folder or a keys file that does not exist is empty. NULL with `err` when
+ * models.conf or a keys file that is there cannot be read. */
+struct pm_bundle *pm_bundle_read(const char *models, const char *routes_dir, const char *plugins_dir, const char *keys,
                                  struct pm_error *err);
 void pm_bundle_free(struct pm_bundle *b);
 

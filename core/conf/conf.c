@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/alloc.h"
+#include "core/conf/clients.h"
 #include "core/conf/routes.h"
 #include "core/conf/targets.h"
 
@@ -69,6 +70,11 @@ struct pm_conf *pm_conf_parse(const struct pm_bundle *bundle, struct pm_diags *d
     settle(conf, bundle->models.path, diags);
     bool usable = diags->errors.n == 0;
     usable &= read_routes(conf, bundle, diags);
+    size_t faults = diags->errors.n;
+    if (bundle->clients.text)
+        pm_ini_parse(&conf->clients_ini, bundle->clients.path, bundle->clients.text, diags);
+    pm_conf_read_clients(conf, diags);
+    usable &= diags->errors.n == faults;
     if (!usable) {
         pm_conf_free(conf);
         return NULL;
@@ -84,8 +90,12 @@ void pm_conf_free(struct pm_conf *conf)
         pm_target_release(&conf->targets[i]);
     for (size_t i = 0; i < conf->n_routes; i++)
         pm_route_release(&conf->routes[i]);
+    for (size_t i = 0; i < conf->n_clients; i++)
+        pm_user_release(&conf->clients[i]);
     free(conf->targets);
     free(conf->routes);
+    free(conf->clients);
+    pm_ini_release(&conf->clients_ini);
     pm_gateway_conf_release(&conf->gateway);
     pm_strv_release(&conf->manager.preload);
     pm_ini_release(&conf->models_ini);

@@ -19,6 +19,9 @@ enum pm_target_kind { PM_TARGET_LOCAL, PM_TARGET_OPENAI, PM_TARGET_ANTHROPIC };
 
 enum pm_cap { PM_CAP_TOOLS = 1, PM_CAP_VISION = 2, PM_CAP_REASONING = 4, PM_CAP_EMBEDDINGS = 8, PM_CAP_AUDIO = 16 };
 
+/* A protocol in which a target can be asked. */
+enum pm_wire { PM_WIRE_CHAT, PM_WIRE_RESPONSES, PM_WIRE_MESSAGES, PM_WIRES };
+
 /* MiB on each device; n is 0 when not declared. */
 struct pm_mib {
     long long v[PM_DEVICES_MAX];
@@ -34,9 +37,11 @@ struct pm_target {
     bool bench; /* `bench-*`: listed apart, never routed to */
 
     struct pm_strv good_at;
-    double strength;                  /* 0..1 */
-    unsigned caps;                    /* enum pm_cap */
-    bool caps_given;                  /* else read from the server */
+    double strength;              /* 0..1 */
+    unsigned caps;                /* enum pm_cap */
+    bool caps_given;              /* else read from the server */
+    enum pm_wire wires[PM_WIRES]; /* what it speaks, what is preferred first */
+    size_t n_wires;
     long long ctx_size;               /* tokens, 0 not known */
     long long max_tokens;             /* clamp, 0 none */
     uint64_t first_token_ms, idle_ms; /* deadlines, 0 the default */
@@ -76,6 +81,7 @@ struct pm_route {
     bool local_only;
     char *priority; /* high, normal, low; NULL is normal */
     char *on_cut;   /* close, error; NULL is close */
+    bool resume;    /* a stream that breaks off is gone on with, where that is provably the same answer */
     uint64_t stick_ms;
     bool refuse_on_policy_error; /* else a failing policy is passed over */
     uint64_t policy_budget_us;
@@ -84,8 +90,23 @@ struct pm_route {
     size_t n_policy_sections;
 };
 
+/* Somebody with a key. */
+struct pm_user {
+    char *id;
+    const char *file;
+    int line;
+    char *hash;             /* SHA-256 of the key, 64 hexadecimal digits */
+    struct pm_strv targets; /* ids; empty: all */
+    long long rpm, tpm;     /* requests and tokens in any 60 s, 0 no limit */
+    double budget;          /* a month, in the currency of the prices; 0 no limit */
+    char *priority;         /* high, normal, low; NULL is normal */
+    bool local_only, admin;
+    char *created;
+};
+
 struct pm_gateway_conf {
     char *listen;
+    char *keys; /* the keys file, NULL: in the state folder */
     long long workers;
     long long max_body; /* MiB */
     char *log_level;
@@ -107,9 +128,11 @@ struct pm_conf {
     size_t n_targets;
     struct pm_route *routes;
     size_t n_routes;
+    struct pm_user *clients;
+    size_t n_clients;
     struct pm_gateway_conf gateway;
     struct pm_manager_conf manager;
-    struct pm_ini models_ini, routes_ini; /* what the strings above were read from */
+    struct pm_ini models_ini, routes_ini, clients_ini; /* what the strings above were read from */
 };
 
 /* Reads the bundle, which must outlive the result. NULL when models.conf or [gateway] cannot be used; `diags` has

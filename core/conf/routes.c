@@ -26,6 +26,7 @@ static const struct pm_key route_keys[] = {
     {"LOCAL_ONLY", PM_KEY_BOOL, AT(route.local_only), 0, 0, 0, NULL},
     {"PRIORITY", PM_KEY_WORD, AT(route.priority), 0, 0, 0, "high normal low"},
     {"ON_CUT", PM_KEY_WORD, AT(route.on_cut), 0, 0, 0, "close error"},
+    {"RESUME", PM_KEY_BOOL, AT(route.resume), 0, 0, 0, NULL},
     {"STICK", PM_KEY_DURATION, AT(route.stick_ms), 0, 0, 0, NULL},
     {"ON_POLICY_ERROR", PM_KEY_WORD, AT(on_policy_error), 0, 0, 0, "skip refuse"},
     {"POLICY_BUDGET", PM_KEY_DURATION, AT(budget_ms), 0, 0, 0, NULL},
@@ -36,6 +37,7 @@ static const struct pm_key route_keys[] = {
 
 static const struct pm_key gateway_keys[] = {
     {"LISTEN", PM_KEY_STRING, offsetof(struct pm_gateway_conf, listen), 0, 0, 0, NULL},
+    {"KEYS", PM_KEY_STRING, offsetof(struct pm_gateway_conf, keys), 0, 0, 0, NULL},
     {"WORKERS", PM_KEY_INT, offsetof(struct pm_gateway_conf, workers), 1, 64, 0, NULL},
     {"MAX_BODY", PM_KEY_INT, offsetof(struct pm_gateway_conf, max_body), 1, 1024, 0, NULL},
     {"KEEP_ALIVE", PM_KEY_DURATION, offsetof(struct pm_gateway_conf, keep_alive_ms), 0, 0, 0, NULL},
@@ -127,6 +129,7 @@ static void read_route_section(const struct pm_conf *conf, struct raw_route *raw
     r->file = s->file;
     r->line = s->line;
     r->stick_ms = 30 * 60 * 1000;
+    r->resume = true;
     r->weight_waiting = 0.35;
     r->weight_leaving = 0.35;
     r->weight_price = 2;

@@ -13,7 +13,7 @@ enum { LOCAL = 1, CLOUD = 2, BOTH = 3 };
 
 #define AT(field) offsetof(struct pm_target, field)
 
-/* CAPS and CLOUD are not here: they set flags, see below. */
+/* CAPS, PROTOCOLS and CLOUD are not here: they set flags, see below. */
 static const struct pm_key target_keys[] = {
     {"NAME", PM_KEY_STRING, AT(name), 0, 0, BOTH, NULL},
     {"DESCRIPTION", PM_KEY_STRING, AT(description), 0, 0, BOTH, NULL},
@@ -71,6 +71,7 @@ static const struct pm_key target_keys[] = {
 /* Known to the reader as well, for the sake of the nearest name. */
 static const struct pm_key special_keys[] = {
     {"CAPS", PM_KEY_LIST, 0, 0, 0, BOTH, NULL},
+    {"PROTOCOLS", PM_KEY_LIST, 0, 0, 0, BOTH, NULL},
     {"CLOUD", PM_KEY_WORD, 0, 0, 0, BOTH, "openai anthropic"},
 };
 
@@ -123,6 +124,41 @@ static void set_caps(struct pm_target *t, const char *file, const struct pm_ini_
     pm_strv_release(&words);
 }
 
+static const char *const wire_names[] = {
+    [PM_WIRE_CHAT] = "chat", [PM_WIRE_RESPONSES] = "responses", [PM_WIRE_MESSAGES] = "messages"};
+
+static void set_wires(struct pm_target *t, const char *file, const struct pm_ini_entry *e, struct pm_diags *diags)
+{
+    struct pm_strv words = {0};
+    pm_strv_split(&words, e->value);
+    t->n_wires = 0;
+    for (size_t i = 0; i < words.n; i++) {
+        size_t w = 0, known = 0;
+        while (w < PM_WIRES && strcmp(wire_names[w], words.items[i]) != 0)
+            w++;
+        while (known < t->n_wires && t->wires[known] != (enum pm_wire)w)
+            known++;
+        if (w == PM_WIRES)
+            pm_diag(&diags->errors, file, e->line, "PROTOCOLS=%s: known are chat, responses, messages",
+                    words.items[i]);
+        else if (known == t->n_wires)
+            t->wires[t->n_wires++] = (enum pm_wire)w;
+    }
+    pm_strv_release(&words);
+}
+
+static void default_wires(struct pm_target *t)
+{
+    if (t->n_wires)
+        return;
+    if (t->kind != PM_TARGET_ANTHROPIC) {
+        t->wires[t->n_wires++] = PM_WIRE_CHAT;
+        t->wires[t->n_wires++] = PM_WIRE_RESPONSES;
+    }
+    if (t->kind != PM_TARGET_OPENAI)
+        t->wires[t->n_wires++] = PM_WIRE_MESSAGES;
+}
+
 static void set_env(struct pm_target *t, const struct pm_ini_entry *e)
 {
     const char *name = e->key + strlen("ENV.");
@@ -156,6 +192,8 @@ static void apply_section(struct pm_target *t, const struct pm_ini_section *s, b
         unsigned scope = BOTH;
         if (strcmp(e->key, "CAPS") == 0)
             set_caps(t, s->file, e, diags);
+        else if (strcmp(e->key, "PROTOCOLS") == 0)
+            set_wires(t, s->file, e, diags);
         else if (strcmp(e->key, "CLOUD") == 0)
             continue;
         else if (strncmp(e->key, "ENV.", 4) == 0 && e->key[4])
@@ -342,6 +380,7 @@ static void add_target(struct pm_conf *conf, const struct pm_ini_section *s, con
         pm_diags_release(&told);
     }
     apply_section(t, s, true, diags);
+    default_wires(t);
     if (t->kind == PM_TARGET_LOCAL)
         check_local(t, conf_dir, diags);
     else
@@ -368,9 +407,11 @@ static void check_defaults(const struct pm_ini_section *s, struct pm_diags *diag
         bool known = pm_key_set(target_keys, COUNT(target_keys), &scratch, s->file, e, &scope, &diags->errors);
         if (strcmp(e->key, "CAPS") == 0)
             set_caps(&scratch, s->file, e, diags);
-        if (strcmp(e->key, "CLOUD") == 0)
+        else if (strcmp(e->key, "PROTOCOLS") == 0)
+            set_wires(&scratch, s->file, e, diags);
+        else if (strcmp(e->key, "CLOUD") == 0)
             pm_diag(&diags->errors, s->file, e->line, "CLOUD cannot stand in [*]: give each cloud model its own");
-        else if (!known && strcmp(e->key, "CAPS") != 0 && strncmp(e->key, "ENV.", 4) != 0)
+        else if (!known && strncmp(e->key, "ENV.", 4) != 0)
             unknown_key(s->file, e, diags);
     }
     pm_target_release(&scratch);

@@ -7,13 +7,13 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "core/gateway/gateway_priv.h"
+#include "core/gateway/call_priv.h"
 
 /* A stream is held back no longer than this, content or not. */
 enum { HELD_BYTES_MAX = 64 << 10, HELD_EVENTS_MAX = 64 };
 
 /* A whole answer is held until it is complete up to this size; a refusal is cut there. */
-enum { WHOLE_BYTES_MAX = 256 << 10 };
+enum { WHOLE_BYTES_MAX = 256 << 10, TRANSLATED_BYTES_MAX = 16 << 20 };
 
 /* A 5xx within this is worth a second try at the same target. */
 enum { FAST_FAILURE_US = 1000000 };
@@ -31,10 +31,8 @@ void pm_answer_reset(struct pm_call *c)
     c->response_id[0] = 0;
     c->usage = PM_USAGE_UNKNOWN;
     c->strips_progress = false;
-    pm_assembly_free(c->assembly);
-    c->assembly = NULL;
-    pm_mend_free(c->mend);
-    c->mend = NULL;
+    PM_FREE_AND_NULL(c->error_text);
+    pm_wire_reset(c);
     pm_buf_clear(&c->held);
     pm_sse_reader_release(&c->sse);
     pm_sse_reader_init(&c->sse);
@@ -58,6 +56,9 @@ void pm_answer_headers(struct pm_call *c)
     pm_reply_header(x, "x-pointsman-attempts", number);
     snprintf(number, sizeof(number), "%llu", (unsigned long long)ours);
     pm_reply_header(x, "x-pointsman-overhead-us", number);
+    pm_admit_headers(c);
+    if (c->canon && c->canon->dropped.n)
+        pm_reply_list_header(x, "x-pointsman-dropped", &c->canon->dropped);
     pm_metrics_observe(c->g->metrics, "pointsman_overhead_seconds", "", (double)ours / 1e6);
 }
 
@@ -98,18 +99,27 @@ static void forward_headers(struct pm_call *c)
 
 static const char *content_type(struct pm_call *c)
 {
+    if (c->decoder && c->api.stream)
+        return "text/event-stream";
     const char *type = c->transfer ? pm_transfer_header(c->transfer, "content-type") : NULL;
     return type ? type : c->is_sse ? "text/event-stream" : "application/json";
+}
+
+static void say(struct pm_call *c, const char *data, size_t len)
+{
+    pm_resume_note(c, data, len);
+    pm_reply_send(c->x, data, len);
 }
 
 /* From here on the client has this answer, and no other can take its place. */
 static void commit(struct pm_call *c)
 {
     c->committed = true;
-    c->first_us = pm_clock_us();
+    if (!c->first_us)
+        c->first_us = pm_clock_us();
     pm_timer_clear(&c->ping);
     if (c->opened) {
-        if (c->api.protocol == PM_PROTO_RESPONSES) {
+        if (c->api.protocol == PM_PROTO_RESPONSES && !c->resuming) {
             pm_api_drop_openings(&c->held);
             if (*c->response_id)
                 pm_api_rename_response(&c->held, 0, c->response_id, c->own_id);
@@ -121,12 +131,14 @@ static void commit(struct pm_call *c)
             pm_reply_header(c->x, "Cache-Control", "no-cache");
         pm_reply_begin(c->x, c->status, content_type(c));
     }
-    pm_reply_send(c->x, c->held.data, c->held.len);
+    say(c, c->held.data, c->held.len);
     pm_buf_release(&c->held);
-    /* A stream may be open for long: what only routing needed goes now. */
+    /* A stream may be open for long: what only routing needed goes now. The body stays while the same request may have
+     * to go out again. */
     if (c->has_api) {
         pm_api_request_shrink(&c->api);
-        pm_buf_release(pm_exchange_body(c->x));
+        if (!c->can_resume)
+            pm_buf_release(pm_exchange_body(c->x));
         if (pm_transfer_has_sent(c->transfer, c->body.len))
             pm_buf_release(&c->body);
     }
@@ -135,11 +147,14 @@ static void commit(struct pm_call *c)
 struct pm_api_identity pm_answer_identity(const struct pm_call *c)
 {
     unsigned told = c->opened ? 2 : 0;
-    const char *id = c->opened ? c->own_id : *c->response_id ? c->response_id : c->id;
+    const char *id = c->opened || c->encoder || !*c->response_id ? c->own_id : c->response_id;
+    unsigned sequence = c->encoder    ? pm_encoder_sequence(c->encoder)
+                        : c->resuming ? pm_said_sequence(c->said)
+                                      : c->events;
     return (struct pm_api_identity){.response_id = id,
                                     .model = c->model,
                                     .created = (long long)time(NULL),
-                                    .sequence = c->events > told ? c->events : told};
+                                    .sequence = sequence > told ? sequence : told};
 }
 
 /* Ends a stream so that nobody takes it for complete. */
@@ -162,11 +177,11 @@ static void end_stream(struct pm_call *c, const char *text)
     free(event);
 }
 
-static void finish_cut(struct pm_call *c, const char *why)
+static void end_cut(struct pm_call *c, const char *why)
 {
     char *text = pm_asprintf("the answer of %s broke off: %s", c->target->id, why);
     pm_buf_addf(&c->failures, "%s%s", c->failures.len ? "; " : "", text);
-    if (c->is_sse) {
+    if (c->is_sse || c->opened) {
         end_stream(c, text);
     } else {
         struct pm_exchange *x = c->x;
@@ -175,6 +190,12 @@ static void finish_cut(struct pm_call *c, const char *why)
     }
     free(text);
     pm_call_end(c, 502);
+}
+
+static void finish_cut(struct pm_call *c, const char *why)
+{
+    if (!pm_resume_start(c, why, false))
+        end_cut(c, why);
 }
 
 void pm_answer_refuse(struct pm_call *c, int status, const char *type, const char *body, size_t len)
@@ -205,11 +226,36 @@ static void same_identity(struct pm_call *c, const struct pm_sse_event *event, s
         pm_api_rename_response(&c->held, before, c->response_id, c->own_id);
 }
 
+/* Usage, and what the event means for the answer. */
+static enum pm_event_kind weigh(struct pm_call *c, const struct pm_sse_event *event)
+{
+    enum pm_event_kind kind = pm_api_event(c->wire, event->name, event->data, event->data_len, &c->usage);
+    c->held_events++;
+    if (kind == PM_EVENT_END)
+        c->said_end = true;
+    if (kind == PM_EVENT_ERROR) {
+        c->said_error = true;
+        c->error_text = pm_api_error_message(event->data, event->data_len);
+    }
+    if (kind == PM_EVENT_CONTENT || kind == PM_EVENT_END)
+        c->said_content = true;
+    return kind;
+}
+
 static void on_event(void *arg, const struct pm_sse_event *event)
 {
     struct pm_call *c = arg;
     size_t before = c->held.len;
+    if (c->said_error)
+        return;
     c->events++;
+    if (c->strips_progress && c->decoder && pm_api_event_is_progress(event->data, event->data_len))
+        return;
+    if (c->decoder) {
+        if (weigh(c, event) != PM_EVENT_ERROR)
+            pm_decoder_event(c->decoder, event->name, event->data, event->data_len);
+        return;
+    }
     if (c->mend)
         pm_mend_event(c->mend, event->name, event->data, event->data_len, event->raw, event->raw_len, &c->held);
     if (c->strips_progress && pm_api_event_is_progress(event->data, event->data_len))
@@ -218,18 +264,19 @@ static void on_event(void *arg, const struct pm_sse_event *event)
         pm_assembly_event(c->assembly, event->name, event->data, event->data_len);
     else if (!c->mend)
         pm_buf_addn(&c->held, event->raw, event->raw_len);
-    if (c->committed && pm_api_event_is_plain(c->api.protocol, event->name, event->data, event->data_len))
+    if (c->committed && pm_api_event_is_plain(c->wire, event->name, event->data, event->data_len))
         return;
     if (c->api.protocol == PM_PROTO_RESPONSES)
         same_identity(c, event, before);
-    enum pm_event_kind kind = pm_api_event(c->api.protocol, event->name, event->data, event->data_len, &c->usage);
-    c->held_events++;
-    if (kind == PM_EVENT_END)
-        c->said_end = true;
-    if (kind == PM_EVENT_ERROR)
-        c->said_error = true;
-    if (kind == PM_EVENT_CONTENT || kind == PM_EVENT_END)
-        c->said_content = true;
+    /* An error is told by whoever ends the stream, once it is clear that the answer does not come from elsewhere. */
+    if (weigh(c, event) == PM_EVENT_ERROR)
+        pm_buf_cut(&c->held, before);
+}
+
+/* The new answer is another one: nobody is to take the two for one. */
+static void differs(struct pm_call *c)
+{
+    end_cut(c, "asked again, it answered differently");
 }
 
 static bool stream_data(struct pm_call *c, const char *data, size_t len)
@@ -241,18 +288,35 @@ static bool stream_data(struct pm_call *c, const char *data, size_t len)
             pm_attempt_failed(c, 502, "an event larger than the limit", false);
         return true;
     }
+    enum pm_resume_state resumed = c->resume ? pm_resume_state(c->resume) : PM_RESUME_GOES_ON;
+    if (resumed == PM_RESUME_DIFFERS) {
+        differs(c);
+        return true;
+    }
     if (c->committed) {
-        pm_reply_send(c->x, c->held.data, c->held.len);
+        say(c, c->held.data, c->held.len);
         pm_buf_clear(&c->held);
+        if (c->said_error) {
+            finish_cut(c, c->error_text);
+            return true;
+        }
         return !pm_reply_is_full(c->x);
     }
-    if (c->said_error && !c->said_content) {
-        pm_attempt_failed(c, 502, "it reported an error in place of an answer", false);
+    if (c->said_error && (!c->said_content || c->resume || c->assembly)) {
+        char *why = pm_asprintf("it reported an error in place of an answer: %s", c->error_text);
+        pm_attempt_failed(c, 502, why, false);
+        free(why);
         return true;
     }
-    if (c->assembly || (!c->said_content && c->held.len < HELD_BYTES_MAX && c->held_events < HELD_EVENTS_MAX))
+    bool speaks = c->said_content && resumed == PM_RESUME_GOES_ON;
+    if (c->assembly || (c->resume && !speaks) ||
+        (!speaks && c->held.len < HELD_BYTES_MAX && c->held_events < HELD_EVENTS_MAX))
         return true;
     commit(c);
+    if (c->said_error) {
+        finish_cut(c, c->error_text);
+        return true;
+    }
     return !pm_reply_is_full(c->x);
 }
 
@@ -269,20 +333,41 @@ static void assembled(struct pm_call *c, const struct pm_transfer_result *result
     c->first_us = pm_clock_us();
     c->is_sse = false;
     pm_answer_headers(c);
+    forward_headers(c);
     c->x = NULL;
     pm_reply(x, 200, "application/json; charset=utf-8", body, strlen(body));
     free(body);
     pm_call_end(c, 200);
 }
 
+/* The stream has its end mark, and nothing is missing. */
+static void complete(struct pm_call *c)
+{
+    struct pm_exchange *x = c->x;
+    int status = c->status;
+    say(c, c->held.data, c->held.len);
+    c->x = NULL;
+    pm_reply_end(x);
+    pm_call_end(c, status);
+}
+
 /* A mark of the end is what makes a stream complete; a closed connection alone does not. */
 static void stream_done(struct pm_call *c, const struct pm_transfer_result *result)
 {
+    bool knows_end = c->api.protocol != PM_PROTO_NATIVE || c->has_api;
+    const char *why = *result->text ? result->text : "the stream ended without its end mark";
+    if (!c->said_error && c->decoder)
+        c->said_end |= pm_decoder_end(c->decoder);
+    if (!c->said_error && c->mend)
+        c->said_end |= pm_mend_end(c->mend, &c->held);
     if (c->assembly) {
         assembled(c, result);
         return;
     }
-    bool knows_end = c->api.protocol != PM_PROTO_NATIVE || c->has_api;
+    if (c->resume && c->said_end && pm_resume_state(c->resume) != PM_RESUME_GOES_ON) {
+        differs(c);
+        return;
+    }
     if (!c->committed) {
         if (!c->said_end) {
             pm_attempt_failed(c, 502, *result->text ? result->text : "the stream ended without an answer",
@@ -291,22 +376,21 @@ static void stream_done(struct pm_call *c, const struct pm_transfer_result *resu
         }
         commit(c);
     }
-    if (c->said_end || c->said_error || (!knows_end && result->end == PM_TRANSFER_OK)) {
-        struct pm_exchange *x = c->x;
-        int status = c->said_end || !c->said_error ? c->status : 502;
-        c->x = NULL;
-        pm_reply_end(x);
-        pm_call_end(c, status);
-        return;
-    }
-    finish_cut(c, *result->text ? result->text : "the stream ended without its end mark");
+    if (c->said_end || (!knows_end && result->end == PM_TRANSFER_OK))
+        complete(c);
+    else
+        finish_cut(c, why);
 }
 
 /* --- whole answers --- */
 
 static bool whole_data(struct pm_call *c, const char *data, size_t len)
 {
-    size_t room = WHOLE_BYTES_MAX - c->held.len;
+    size_t most = c->decoder ? TRANSLATED_BYTES_MAX : WHOLE_BYTES_MAX, room = most - c->held.len;
+    if (c->decoder && len > room && c->status < 400) {
+        pm_attempt_failed(c, 502, "its answer is larger than the limit", false);
+        return true;
+    }
     if (!c->committed && (len <= room || c->status >= 400)) {
         pm_buf_addn(&c->held, data, len < room ? len : room);
         return true;
@@ -315,6 +399,21 @@ static bool whole_data(struct pm_call *c, const char *data, size_t len)
         commit(c);
     pm_reply_send(c->x, data, len);
     return !pm_reply_is_full(c->x);
+}
+
+/* Asked for a stream, it answered at once. */
+static void send_translated(struct pm_call *c, const struct pm_transfer_result *result)
+{
+    struct pm_buf body = c->held;
+    pm_buf_init(&c->held, PM_BUF_OWN_LIMIT);
+    pm_api_usage(body.data, body.len, &c->usage);
+    c->said_end = c->said_content = pm_decoder_whole(c->decoder, body.data, body.len);
+    pm_buf_release(&body);
+    c->is_sse = true;
+    if (c->said_end)
+        stream_done(c, result);
+    else
+        pm_attempt_failed(c, 502, "its answer cannot be read", false);
 }
 
 static void send_whole(struct pm_call *c)
@@ -342,6 +441,10 @@ static void whole_done(struct pm_call *c, const struct pm_transfer_result *resul
             finish_cut(c, result->text);
         else
             pm_attempt_failed(c, 502, result->text, result->end == PM_TRANSFER_CUT);
+        return;
+    }
+    if (!c->committed && c->decoder) {
+        send_translated(c, result);
         return;
     }
     if (!c->committed) {
@@ -380,7 +483,7 @@ static void set_refusal(struct pm_call *c, int status)
                                pm_json_num(error, "n_ctx", (double)c->overflow_of));
         message = overflow;
     }
-    bool own_shape = c->target->kind != PM_TARGET_LOCAL || !c->anthropic;
+    bool own_shape = !c->canon && (c->target->kind != PM_TARGET_LOCAL || !c->anthropic);
     if (error && own_shape) {
         c->fail_type = pm_strdup(content_type(c));
         pm_buf_addn(&c->fail_body, c->held.data, c->held.len);
@@ -388,17 +491,33 @@ static void set_refusal(struct pm_call *c, int status)
         c->fail_type = pm_strdup("application/json");
         char *plain = pm_asprintf("%s answered %d: %.*s", c->target->id, status,
                                   (int)(c->held.len > 300 ? 300 : c->held.len), c->held.data);
-        pm_api_error_body(c->anthropic, status, NULL, message ? message : plain, c->id, &c->fail_body);
+        pm_api_error_body(c->anthropic, status, pm_json_str(error, "code"), message ? message : plain, c->id,
+                          &c->fail_body);
         free(plain);
     }
     free(overflow);
     cJSON_Delete(root);
 }
 
+/* 529 is what one family says where the other says 503. */
+static int status_for_caller(const struct pm_call *c)
+{
+    if (!c->canon)
+        return c->status;
+    return c->anthropic && c->status == 503 ? 529 : !c->anthropic && c->status == 529 ? 503 : c->status;
+}
+
+/* Signatures of thoughts are bound to the model and the conversation that they came from. */
+static bool refuses_thoughts(const struct pm_call *c)
+{
+    return c->status == 400 && c->target->kind == PM_TARGET_ANTHROPIC && c->wire == PM_PROTO_MESSAGES && !c->canon &&
+           !c->without_thoughts && (strstr(c->held.data, "signature") || strstr(c->held.data, "`thinking`"));
+}
+
 static void refusal_done(struct pm_call *c, const struct pm_transfer_result *result)
 {
     char why[128];
-    int status = c->status;
+    int status = status_for_caller(c);
     const char *wait = c->transfer ? pm_transfer_header(c->transfer, "retry-after") : NULL;
     (void)result;
     c->fail_retry_after = wait ? (int)strtol(wait, NULL, 10) : 0;
@@ -408,6 +527,12 @@ static void refusal_done(struct pm_call *c, const struct pm_transfer_result *res
         c->overflow_of = context ? context : c->target->ctx_size ? c->target->ctx_size : 1;
     }
     set_refusal(c, status);
+    if (refuses_thoughts(c)) {
+        c->without_thoughts = true;
+        c->retried = false;
+        pm_attempt_failed(c, status, "it refused the thoughts of earlier turns", true);
+        return;
+    }
     if (!overflow && !moves_on(status)) {
         if (!c->opened)
             forward_headers(c);
@@ -474,10 +599,11 @@ const struct pm_transfer_events pm_answer_events = {.head = head, .data = data, 
 
 void pm_answer_deadline(struct pm_call *c)
 {
-    if (c->committed)
-        finish_cut(c, "nothing came for too long");
-    else
+    const char *why = "nothing came for too long";
+    if (!c->committed)
         pm_attempt_failed(c, 504, "it did not answer in time", false);
+    else if (!pm_resume_start(c, why, true))
+        end_cut(c, why);
 }
 
 /* --- the client's events --- */

@@ -6,9 +6,11 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/gateway/gateway_priv.h"
+#include "core/gateway/call_priv.h"
 
 enum { CONNECT_LOCAL_MS = 2000, CONNECT_CLOUD_MS = 5000 };
+
+enum { SLOW_FAILURE_US = 5000000 };
 
 static void add_header(struct pm_call *c, const char *name, const char *value)
 {
@@ -68,7 +70,7 @@ static void set_headers(struct pm_call *c)
 static char *url_of(const struct pm_call *c, const char *address)
 {
     const struct pm_target *t = c->target;
-    const char *path = c->upstream_path;
+    const char *path = pm_wire_path(c);
     if (t->kind == PM_TARGET_LOCAL) {
         /* A base that ends with the version is forgiven. */
         size_t len = strlen(address);
@@ -83,32 +85,17 @@ static char *url_of(const struct pm_call *c, const char *address)
     return pm_asprintf("%s%s", t->base_url, path);
 }
 
-static void set_body(struct pm_call *c)
-{
-    const struct pm_target *t = c->target;
-    pm_buf_clear(&c->body);
-    if (!c->has_api)
-        return;
-    bool local = t->kind == PM_TARGET_LOCAL;
-    const char *own = local ? t->remote_model ? t->remote_model : t->id : t->model;
-    const char *model = own ? own : c->model;
-    bool as_stream = local && pm_api_can_assemble(&c->api), streams = as_stream || c->api.stream;
-    c->strips_progress = local && streams && !pm_json_span(&c->api.spans, c->api.body, "return_progress");
-    struct pm_api_wishes wishes = {
-        .as_stream = as_stream, .progress = c->strips_progress, .max_tokens = t->max_tokens};
-    pm_api_body_for_server(&c->api, model, &wishes, &c->body);
-    if (as_stream)
-        c->assembly = pm_assembly_new(c->api.protocol);
-    else if (local && c->api.stream)
-        c->mend = pm_mend_new(c->api.protocol, t->id, c->api.prompt_tokens, c->strips_progress);
-}
-
 static void send_request(struct pm_call *c, const char *address)
 {
     const struct pm_target *t = c->target;
     bool local = t->kind == PM_TARGET_LOCAL;
+    struct pm_error err = {0};
     pm_answer_reset(c);
-    set_body(c);
+    if (pm_wire_set_body(c, &err) < 0) {
+        pm_attempt_failed(c, 400, err.msg, false);
+        return;
+    }
+    pm_wire_expect(c);
     set_headers(c);
     char *url = url_of(c, address);
     bool has_body = c->has_api || c->raw_len;
@@ -205,7 +192,8 @@ static void count_failure(struct pm_call *c)
 {
     bool refused = c->status >= 400 && c->status < 500;
     if (c->target->kind != PM_TARGET_LOCAL && c->sent_us && !refused)
-        pm_breaker_failure(&c->g->states[c->target->index].breaker, pm_clock_ms());
+        pm_breaker_failure(&c->g->states[c->target->index].breaker, pm_clock_ms(),
+                           pm_clock_us() - c->sent_us > SLOW_FAILURE_US);
 }
 
 void pm_attempt_failed(struct pm_call *c, int status, const char *why, bool again)
@@ -238,7 +226,7 @@ static long long processed_tokens(const struct pm_call *c)
     const struct pm_usage *u = &c->usage;
     if (u->prompt_processed > 0 || u->prompt <= 0)
         return u->prompt_processed;
-    return c->anthropic ? u->prompt : u->prompt - (u->cached > 0 ? u->cached : 0);
+    return pm_protocol_is_anthropic(c->wire) ? u->prompt : u->prompt - (u->cached > 0 ? u->cached : 0);
 }
 
 void pm_attempt_end(struct pm_call *c, enum pm_done how)
@@ -314,4 +302,13 @@ void pm_lease_message(struct pm_gateway *g, const struct pm_msg *msg)
         granted(c, msg);
     else
         denied(c, msg);
+}
+
+void pm_calls_without_manager(struct pm_gateway *g)
+{
+    for (struct pm_call *c = g->calls, *next; c; c = next) {
+        next = c->next;
+        if (c->lease && !c->granted)
+            pm_attempt_failed(c, 503, "the backend manager has gone", false);
+    }
 }

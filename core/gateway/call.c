@@ -6,7 +6,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "core/gateway/gateway_priv.h"
+#include "core/gateway/call_priv.h"
 
 enum { REFUSAL_MAX = 512 << 10 };
 
@@ -26,6 +26,8 @@ struct pm_call *pm_call_new(struct pm_gateway *g, struct pm_exchange *x, const s
     pm_buf_init(&c->failures, 8192);
     pm_buf_init(&c->fail_body, REFUSAL_MAX);
     pm_sse_reader_init(&c->sse);
+    pm_sse_reader_init(&c->sent_sse);
+    pm_buf_init(&c->sent, PM_BUF_OWN_LIMIT);
     pm_timer_init(&c->pause, g->loop, pm_attempt_again, c);
     pm_wait_init(c);
     c->next = g->calls;
@@ -48,8 +50,9 @@ static void release(void *arg)
     free(c->model);
     free(c->fail_type);
     pm_strv_release(&c->headers);
-    pm_assembly_free(c->assembly);
-    pm_mend_free(c->mend);
+    free(c->error_text);
+    pm_wire_reset(c);
+    pm_resume_release(c);
     pm_buf_release(&c->body);
     pm_buf_release(&c->held);
     pm_buf_release(&c->failures);
@@ -126,6 +129,17 @@ static bool has_json_body(const struct pm_call *c)
     return c->endpoint->upstream && strcmp(c->method, "POST") == 0;
 }
 
+static void set_own_id(struct pm_call *c)
+{
+    static const char *const prefixes[] = {[PM_PROTO_CHAT] = "chatcmpl-",
+                                           [PM_PROTO_COMPLETIONS] = "cmpl-",
+                                           [PM_PROTO_RESPONSES] = "resp_",
+                                           [PM_PROTO_MESSAGES] = "msg_",
+                                           [PM_PROTO_NATIVE] = NULL};
+    const char *prefix = prefixes[c->api.protocol];
+    snprintf(c->own_id, sizeof(c->own_id), "%s%s", prefix ? prefix : "", c->id);
+}
+
 /* False when the request was refused. */
 static bool read_request(struct pm_call *c, const char *rest)
 {
@@ -147,6 +161,7 @@ static bool read_request(struct pm_call *c, const char *rest)
     c->has_api = true;
     c->model = pm_strdup(c->api.model);
     c->upstream_path = pm_strdup(c->endpoint->upstream);
+    set_own_id(c);
     return true;
 }
 
@@ -157,6 +172,9 @@ static bool choose(struct pm_call *c)
     if (!pm_call_decide(c, c->model)) {
         pm_unknown_model_text(c->g, c->model, &why);
         pm_call_refuse(c, *c->model ? 404 : 400, "model_not_found", why.data);
+    } else if (!c->input.n_targets) {
+        pm_buf_addf(&why, "the key %s may use no target of %s", c->client ? c->client->id : "-", c->model);
+        pm_call_refuse(c, 403, NULL, why.data);
     } else if (!c->decision->n_attempts) {
         pm_buf_add(&why, "no target of this route can take the request: ");
         pm_decision_vetoes_text(c->decision, &why);
@@ -164,7 +182,9 @@ static bool choose(struct pm_call *c)
         for (size_t i = 0; i < c->input.n_targets; i++)
             down |= c->views[i].down && c->decision->vetoes[i] && !strcmp(c->views[i].down, c->decision->vetoes[i]);
         c->fail_retry_after = 5;
-        pm_call_refuse(c, down ? 503 : 400, NULL, why.data);
+        /* A client that hears 404 counts by itself. */
+        bool counts = c->api.protocol == PM_PROTO_COUNT_TOKENS;
+        pm_call_refuse(c, down ? 503 : counts ? 404 : 400, NULL, why.data);
     } else {
         pm_buf_release(&why);
         return true;
@@ -189,17 +209,21 @@ static void prefer_ready(struct pm_call *c)
     }
 }
 
-/* The caller's word, else the route's. */
+/* The key's class, else the caller's word, else the route's. With a key the caller can only ask for less. */
 static unsigned rank_of(const struct pm_call *c)
 {
     static const char *const names[] = {[PM_RANK_HIGH] = "high", [PM_RANK_NORMAL] = "normal", [PM_RANK_LOW] = "low"};
     const char *asked = pm_http_header(pm_exchange_head(c->x), "x-pointsman-priority");
     const char *words[] = {asked, c->input.route ? c->input.route->priority : NULL};
+    unsigned best = PM_RANK_HIGH;
+    for (unsigned i = 0; c->client && i < 3; i++)
+        if (strcmp(c->client->priority ? c->client->priority : "normal", names[i]) == 0)
+            best = i;
     for (size_t w = 0; w < 2; w++)
         for (unsigned i = 0; words[w] && i < 3; i++)
             if (strcasecmp(words[w], names[i]) == 0)
-                return i;
-    return PM_RANK_NORMAL;
+                return i > best ? i : best;
+    return best > PM_RANK_NORMAL || c->client ? best : PM_RANK_NORMAL;
 }
 
 void pm_call_start(struct pm_gateway *g, struct pm_exchange *x, const struct pm_endpoint *e, const char *rest)
@@ -207,11 +231,19 @@ void pm_call_start(struct pm_gateway *g, struct pm_exchange *x, const struct pm_
     struct pm_call *c = pm_call_new(g, x, e);
     c->read_us = pm_clock_us();
     pm_exchange_watch(x, &pm_answer_exchange_events, c);
-    if (!read_request(c, rest) || !choose(c))
+    c->client = pm_user_of(g, pm_exchange_head(x));
+    if (read_request(c, rest))
+        pm_admit_call(c);
+}
+
+void pm_call_admitted(struct pm_call *c)
+{
+    if (!choose(c))
         return;
-    if (e->kind == PM_ENDPOINT_LIGHT)
+    if (c->endpoint->kind == PM_ENDPOINT_LIGHT)
         prefer_ready(c);
     c->rank = rank_of(c);
+    pm_resume_init(c);
     pm_wait_begin(c);
     pm_attempt_next(c);
 }

@@ -4,7 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "core/gateway/gateway_priv.h"
+#include "core/gateway/call_priv.h"
 
 /* Prompt speed assumed where none was measured, tokens a second. */
 static const double ASSUMED_PROMPT_TPS = 500;
@@ -29,32 +29,19 @@ void pm_sticky_note(struct pm_gateway *g, uint64_t conversation, size_t target)
         (struct pm_sticky){.conversation = conversation, .target = target, .at_ms = pm_clock_ms()};
 }
 
-static bool speaks(const struct pm_target *t, enum pm_protocol p)
-{
-    switch (t->kind) {
-    case PM_TARGET_LOCAL:
-        return true;
-    case PM_TARGET_OPENAI:
-        return p == PM_PROTO_CHAT || p == PM_PROTO_COMPLETIONS || p == PM_PROTO_RESPONSES || p == PM_PROTO_EMBEDDINGS;
-    case PM_TARGET_ANTHROPIC:
-        return pm_protocol_is_anthropic(p);
-    }
-    return false;
-}
-
 static void add_view(struct pm_call *c, size_t index, bool fallback, long stuck)
 {
     struct pm_gateway *g = c->g;
     const struct pm_target *t = &g->conf->targets[index];
     const struct pm_target_state *s = &g->states[index];
-    if (c->input.n_targets == PM_ROUTE_TARGETS_MAX)
+    if (c->input.n_targets == PM_ROUTE_TARGETS_MAX || !pm_user_may_use(c->client, t))
         return;
     struct pm_target_view *view = &c->views[c->input.n_targets++];
     *view = (struct pm_target_view){.conf = t,
                                     .caps = s->caps,
                                     .caps_known = s->caps_known,
                                     .context = s->context ? s->context : t->ctx_size,
-                                    .speaks = speaks(t, c->api.protocol),
+                                    .speaks = pm_wire_speaks(t, c->api.protocol),
                                     .fallback = fallback,
                                     .wait_s = s->wait_s,
                                     .down = pm_target_down(s)};
@@ -118,6 +105,7 @@ static cJSON *decide_one(struct pm_gateway *g, struct pm_exchange *x, const char
     struct pm_call *c = pm_call_new(g, x, NULL);
     cJSON *trace = NULL;
     *status = 400;
+    c->client = pm_user_of(g, pm_exchange_head(x));
     if (pm_api_read(guess_protocol(pm_exchange_head(x), body), text, len, &c->api, err) < 0)
         goto out;
     c->has_api = true;

@@ -82,37 +82,38 @@ static void answer_logs(struct pm_gateway *g, struct pm_exchange *x, const char 
 }
 
 static const struct pm_endpoint endpoints[] = {
-    {"/chat/completions", POST, PM_ENDPOINT_MODEL, PM_PROTO_CHAT, "/v1/chat/completions", NULL},
-    {"/completions", POST, PM_ENDPOINT_MODEL, PM_PROTO_COMPLETIONS, "/v1/completions", NULL},
-    {"/responses", POST, PM_ENDPOINT_MODEL, PM_PROTO_RESPONSES, "/v1/responses", NULL},
-    {"/responses", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_websocket},
-    {"/embeddings", POST, PM_ENDPOINT_MODEL, PM_PROTO_EMBEDDINGS, "/v1/embeddings", NULL},
-    {"/messages", POST, PM_ENDPOINT_MODEL, PM_PROTO_MESSAGES, "/v1/messages", NULL},
-    {"/messages/count_tokens", POST, PM_ENDPOINT_LIGHT, PM_PROTO_COUNT_TOKENS, "/v1/messages/count_tokens", NULL},
-    {"/infill", POST, PM_ENDPOINT_MODEL, PM_PROTO_NATIVE, "/infill", NULL},
-    {"/completion", POST, PM_ENDPOINT_MODEL, PM_PROTO_NATIVE, "/completion", NULL},
-    {"/rerank", POST, PM_ENDPOINT_MODEL, PM_PROTO_NATIVE, "/v1/rerank", NULL},
-    {"/reranking", POST, PM_ENDPOINT_MODEL, PM_PROTO_NATIVE, "/v1/rerank", NULL},
-    {"/tokenize", POST, PM_ENDPOINT_LIGHT, PM_PROTO_NATIVE, "/tokenize", NULL},
-    {"/detokenize", POST, PM_ENDPOINT_LIGHT, PM_PROTO_NATIVE, "/detokenize", NULL},
-    {"/apply-template", POST, PM_ENDPOINT_LIGHT, PM_PROTO_NATIVE, "/apply-template", NULL},
-    {"/props", GET, PM_ENDPOINT_LIGHT, PM_PROTO_NATIVE, "/props", NULL},
-    {"/slots", GET, PM_ENDPOINT_LIGHT, PM_PROTO_NATIVE, "/slots", NULL},
-    {"/upstream/*", ANY, PM_ENDPOINT_MODEL, PM_PROTO_NATIVE, NULL, NULL},
-    {"/models", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_models},
-    {"/models/load", POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_load},
-    {"/models/unload", POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_unload},
-    {"/models/sse", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_models_sse},
-    {"/models/*", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_model},
-    {"/route", POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_route},
-    {"/running", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_running},
-    {"/unload", GET | POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_unload_all},
-    {"/logs", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_logs},
-    {"/health", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_health},
-    {"/metrics", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_metrics},
-    {"/api/status", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_status},
-    {"/api/hello", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_hello},
-    {"/", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_hello},
+    {"/chat/completions", POST, PM_ENDPOINT_MODEL, PM_PROTO_CHAT, "/v1/chat/completions", NULL, PM_ACCESS_KEY},
+    {"/completions", POST, PM_ENDPOINT_MODEL, PM_PROTO_COMPLETIONS, "/v1/completions", NULL, PM_ACCESS_KEY},
+    {"/responses", POST, PM_ENDPOINT_MODEL, PM_PROTO_RESPONSES, "/v1/responses", NULL, PM_ACCESS_KEY},
+    {"/responses", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_websocket, PM_ACCESS_KEY},
+    {"/embeddings", POST, PM_ENDPOINT_MODEL, PM_PROTO_EMBEDDINGS, "/v1/embeddings", NULL, PM_ACCESS_KEY},
+    {"/messages", POST, PM_ENDPOINT_MODEL, PM_PROTO_MESSAGES, "/v1/messages", NULL, PM_ACCESS_KEY},
+    {"/messages/count_tokens", POST, PM_ENDPOINT_LIGHT, PM_PROTO_COUNT_TOKENS, "/v1/messages/count_tokens", NULL,
+     PM_ACCESS_KEY},
+    {"/infill", POST, PM_ENDPOINT_MODEL, PM_PROTO_NATIVE, "/infill", NULL, PM_ACCESS_KEY},
+    {"/completion", POST, PM_ENDPOINT_MODEL, PM_PROTO_NATIVE, "/completion", NULL, PM_ACCESS_KEY},
+    {"/rerank", POST, PM_ENDPOINT_MODEL, PM_PROTO_NATIVE, "/v1/rerank", NULL, PM_ACCESS_KEY},
+    {"/reranking", POST, PM_ENDPOINT_MODEL, PM_PROTO_NATIVE, "/v1/rerank", NULL, PM_ACCESS_KEY},
+    {"/tokenize", POST, PM_ENDPOINT_LIGHT, PM_PROTO_NATIVE, "/tokenize", NULL, PM_ACCESS_KEY},
+    {"/detokenize", POST, PM_ENDPOINT_LIGHT, PM_PROTO_NATIVE, "/detokenize", NULL, PM_ACCESS_KEY},
+    {"/apply-template", POST, PM_ENDPOINT_LIGHT, PM_PROTO_NATIVE, "/apply-template", NULL, PM_ACCESS_KEY},
+    {"/props", GET, PM_ENDPOINT_LIGHT, PM_PROTO_NATIVE, "/props", NULL, PM_ACCESS_KEY},
+    {"/slots", GET, PM_ENDPOINT_LIGHT, PM_PROTO_NATIVE, "/slots", NULL, PM_ACCESS_ADMIN},
+    {"/upstream/*", ANY, PM_ENDPOINT_MODEL, PM_PROTO_NATIVE, NULL, NULL, PM_ACCESS_ADMIN},
+    {"/models", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_models, PM_ACCESS_KEY},
+    {"/models/load", POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_load, PM_ACCESS_ADMIN},
+    {"/models/unload", POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_unload, PM_ACCESS_ADMIN},
+    {"/models/sse", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_models_sse, PM_ACCESS_KEY},
+    {"/models/*", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_model, PM_ACCESS_KEY},
+    {"/route", POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_route, PM_ACCESS_KEY},
+    {"/running", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_running, PM_ACCESS_KEY},
+    {"/unload", GET | POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_unload_all, PM_ACCESS_ADMIN},
+    {"/logs", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_logs, PM_ACCESS_ADMIN},
+    {"/health", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_health, PM_ACCESS_ALL},
+    {"/metrics", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_metrics, PM_ACCESS_ADMIN},
+    {"/api/status", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_status, PM_ACCESS_KEY},
+    {"/api/hello", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_hello, PM_ACCESS_ALL},
+    {"/", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_hello, PM_ACCESS_ALL},
 };
 
 enum { ENDPOINTS = sizeof(endpoints) / sizeof(*endpoints) };
@@ -199,12 +200,16 @@ void pm_endpoints_request(struct pm_gateway *g, struct pm_exchange *x)
         allowed |= e->methods;
         if (!(e->methods & (1u << head->method)))
             continue;
+        if (!pm_admit(g, x, e->access))
+            return;
         if (e->kind == PM_ENDPOINT_LOCAL)
             e->answer(g, x, rest);
         else
             pm_call_start(g, x, e, rest);
         return;
     }
+    if (!pm_admit(g, x, PM_ACCESS_KEY))
+        return;
     if (allowed)
         method_not_allowed(g, x, allowed);
     else

@@ -104,8 +104,8 @@ static void init_targets(struct pm_gateway *g)
         const struct pm_target *t = &g->conf->targets[i];
         size_t *self = pm_calloc(1, sizeof(*self));
         *self = i;
-        g->direct[i] =
-            (struct pm_route){.id = t->id, .file = t->file, .targets = self, .n_targets = 1, .fallback = -1};
+        g->direct[i] = (struct pm_route){
+            .id = t->id, .file = t->file, .targets = self, .n_targets = 1, .fallback = -1, .resume = true};
         struct pm_target_state *s = &g->states[i];
         s->key = read_key(t);
         if (t->kind == PM_TARGET_LOCAL)
@@ -222,15 +222,6 @@ static void message(void *arg, const struct pm_msg *msg)
     }
 }
 
-static void fail_waiting_calls(struct pm_gateway *g)
-{
-    for (struct pm_call *c = g->calls, *next; c; c = next) {
-        next = c->next;
-        if (c->lease && !c->granted)
-            pm_attempt_failed(c, 503, "the backend manager has gone", false);
-    }
-}
-
 static void manager_gone(void *arg, const char *why)
 {
     struct pm_gateway *g = arg;
@@ -242,7 +233,7 @@ static void manager_gone(void *arg, const char *why)
         pm_loop_stop(g->loop);
         return;
     }
-    fail_waiting_calls(g);
+    pm_calls_without_manager(g);
     drain(g, true);
     /* The next manager wants this address before our last stream has ended. */
     close(g->listen_fd);
@@ -327,12 +318,13 @@ static void release(struct pm_gateway *g)
     pm_metrics_free(g->metrics);
     release_targets(g);
     free(g->sticky);
+    pm_limits_free(g->limits);
     pm_conf_free(g->conf);
     pm_bundle_free(g->bundle);
     pm_loop_free(g->loop);
 }
 
-int pm_gateway_run(int channel_fd, int bundle_fd, int listen_fd)
+int pm_gateway_run(int channel_fd, int bundle_fd, int listen_fd, int limits_fd)
 {
     static const struct pm_channel_events events = {.message = message, .closed = manager_gone};
     struct pm_gateway g = {.listen_fd = listen_fd, .started_s = pm_clock_wall_s()};
@@ -345,6 +337,10 @@ int pm_gateway_run(int channel_fd, int bundle_fd, int listen_fd)
     pm_timer_init(&g.flush_metrics, g.loop, flush_metrics, &g);
     if (getrandom(&g.request_base, sizeof(g.request_base), 0) < 0)
         g.request_base = pm_clock_us();
+    struct pm_error err = {0};
+    g.limits = pm_limits_open(limits_fd, &err);
+    if (!g.limits)
+        pm_log(PM_LOG_WARN, "%s: keys are not limited", err.msg);
     if (configure(&g, bundle_fd) < 0) {
         g.exit_code = 1;
     } else {

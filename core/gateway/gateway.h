@@ -3,6 +3,6 @@
 #define PM_GATEWAY_GATEWAY_H
 
 /* Runs with the three inherited descriptors until drained. Returns the exit code. */
-int pm_gateway_run(int channel_fd, int bundle_fd, int listen_fd);
+int pm_gateway_run(int channel_fd, int bundle_fd, int listen_fd, int limits_fd);
 
 #endif

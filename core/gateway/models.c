@@ -90,24 +90,36 @@ static cJSON *route_record(const struct pm_gateway *g, const struct pm_route *r,
     return item;
 }
 
-static cJSON *all_records(const struct pm_gateway *g)
+static bool may_use_any(const struct pm_gateway *g, const struct pm_user *client, const struct pm_route *r)
+{
+    for (size_t i = 0; i < r->n_targets; i++)
+        if (pm_user_may_use(client, &g->conf->targets[r->targets[i]]))
+            return true;
+    return r->fallback >= 0 && pm_user_may_use(client, &g->conf->targets[r->fallback]);
+}
+
+/* What this client may use. */
+static cJSON *all_records(const struct pm_gateway *g, const struct pm_user *client)
 {
     cJSON *list = cJSON_CreateArray();
     for (size_t i = 0; i < g->conf->n_routes; i++) {
         const struct pm_route *r = &g->conf->routes[i];
+        if (!may_use_any(g, client, r))
+            continue;
         for (size_t j = 0; j < r->models.n; j++)
             if (!strchr(r->models.items[j], '*') && !pm_conf_target(g->conf, r->models.items[j]))
                 cJSON_AddItemToArray(list, route_record(g, r, r->models.items[j]));
     }
     for (size_t i = 0; i < g->conf->n_targets; i++)
-        cJSON_AddItemToArray(list, target_record(g, &g->conf->targets[i]));
+        if (pm_user_may_use(client, &g->conf->targets[i]))
+            cJSON_AddItemToArray(list, target_record(g, &g->conf->targets[i]));
     return list;
 }
 
 void pm_answer_models(struct pm_gateway *g, struct pm_exchange *x, const char *rest)
 {
     (void)rest;
-    cJSON *root = cJSON_CreateObject(), *list = all_records(g);
+    cJSON *root = cJSON_CreateObject(), *list = all_records(g, pm_user_of(g, pm_exchange_head(x)));
     int n = cJSON_GetArraySize(list);
     cJSON_AddStringToObject(root, "object", "list");
     cJSON_AddItemToObject(root, "data", list);

@@ -4,7 +4,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/gateway/gateway_priv.h"
+#include "core/gateway/call_priv.h"
 
 /* Integers only: this runs for every request. */
 static void field_ms(struct pm_buf *fields, const char *key, uint64_t us)
@@ -139,6 +139,7 @@ void pm_call_end(struct pm_call *c, int status)
     count_call(c, status, now);
     count_policies(c);
     count_mended(c);
+    pm_admit_charge(c);
     if (c->input.route)
         tell_policies(c, status, now);
     if (good && c->target && c->target->kind != PM_TARGET_LOCAL)

@@ -42,6 +42,16 @@ void pm_reply_standard_headers(struct pm_exchange *x, const char *id)
     pm_reply_header(x, "x-pointsman-overhead-us", us);
 }
 
+void pm_reply_list_header(struct pm_exchange *x, const char *name, const struct pm_strv *items)
+{
+    struct pm_buf text;
+    pm_buf_init(&text, 1024);
+    for (size_t i = 0; i < items->n; i++)
+        pm_buf_addf(&text, "%s%s", i ? ", " : "", items->items[i]);
+    pm_reply_header(x, name, text.data);
+    pm_buf_release(&text);
+}
+
 static void reply(struct pm_gateway *g, struct pm_exchange *x, int status, const char *type, const char *body,
                   size_t len)
 {

@@ -5,7 +5,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "core/gateway/gateway_priv.h"
+#include "core/gateway/call_priv.h"
 
 /* Silence in a stream that has begun. */
 static const uint64_t IDLE_LOCAL_MS = 300 * 1000, IDLE_CLOUD_MS = 120 * 1000;
@@ -23,9 +23,7 @@ enum { PING_LEAST_MS = 100 };
 
 static void open_stream(struct pm_call *c)
 {
-    bool is_responses = c->api.protocol == PM_PROTO_RESPONSES;
     c->opened = true;
-    snprintf(c->own_id, sizeof(c->own_id), "%s%s", is_responses ? "resp_" : "", c->id);
     pm_answer_headers(c);
     pm_reply_header(c->x, "Cache-Control", "no-cache");
     pm_reply_begin(c->x, 200, "text/event-stream");
@@ -59,6 +57,13 @@ void pm_wait_begin(struct pm_call *c)
     for (size_t i = 0; i < sizeof(streamed) / sizeof(*streamed); i++)
         if (c->has_api && c->api.stream && c->api.protocol == streamed[i] && c->g->conf->gateway.silence_ms)
             pm_timer_set(&c->ping, c->g->conf->gateway.silence_ms);
+}
+
+/* In the middle of an answer the responses API has nothing to say that clients would not take for a new one. */
+void pm_wait_resume(struct pm_call *c)
+{
+    if (c->api.protocol != PM_PROTO_RESPONSES && c->g->conf->gateway.silence_ms)
+        pm_timer_set(&c->ping, c->g->conf->gateway.ping_ms);
 }
 
 /* --- when it has been too long --- */

@@ -16,6 +16,9 @@ void pm_files_free(struct pm_files *files);
 /* Watches a folder: what is created, finished writing, renamed or removed in it. */
 int pm_files_add_folder(struct pm_files *files, const char *path, struct pm_error *err) PM_MUST;
 
+/* Watches one file of a folder in which much else may change; it need not be there yet. One for each pm_files. */
+int pm_files_add_file(struct pm_files *files, const char *path, struct pm_error *err) PM_MUST;
+
 /* Watches one file being written to, each write. */
 int pm_files_add_growing(struct pm_files *files, const char *path, struct pm_error *err) PM_MUST;
 

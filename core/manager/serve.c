@@ -15,6 +15,7 @@
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "core/manager/manager_priv.h"
+#include "core/store/limits.h"
 
 enum { QUIET_MS = 100, BACKLOG = 1024 };
 
@@ -50,7 +51,7 @@ static struct pm_generation *read_generation(struct pm_manager *m)
     const struct pm_serve_options *o = m->options;
     struct pm_error err = {0};
     struct pm_diags diags = {0};
-    struct pm_bundle *bundle = pm_bundle_read(o->models, o->routes_dir, o->plugins_dir, &err);
+    struct pm_bundle *bundle = pm_bundle_read(o->models, o->routes_dir, o->plugins_dir, m->keys_path, &err);
     if (!bundle) {
         set_config_error(m, err.msg);
         return NULL;
@@ -203,7 +204,7 @@ static void files_changed(void *arg)
     pm_manager_reload(arg);
 }
 
-static void watch_files(struct pm_manager *m)
+static void watch_files(struct pm_manager *m, const struct pm_generation *g)
 {
     const struct pm_serve_options *o = m->options;
     const char *slash = strrchr(o->models, '/');
@@ -215,6 +216,10 @@ static void watch_files(struct pm_manager *m)
         if (pm_files_add_folder(m->files, folders[i], &err) < 0)
             pm_log(PM_LOG_WARN, "%s (SIGHUP reloads by hand)", err.msg);
     }
+    struct pm_error err = {0};
+    const char *keys = g->bundle->clients.path;
+    if (keys && pm_files_add_file(m->files, keys, &err) < 0)
+        pm_log(PM_LOG_WARN, "%s (SIGHUP reloads by hand)", err.msg);
     free(dir);
 }
 
@@ -231,11 +236,13 @@ static bool is_loopback(const struct sockaddr *addr)
 static int bind_to(struct pm_manager *m, const struct addrinfo *a, const char *text, struct pm_error *err)
 {
     int one = 1;
-    if (!is_loopback(a->ai_addr) && !m->options->listen_anywhere)
-        return pm_error_set(err, PM_EINVAL,
-                            "%s is not a loopback address: anybody who reaches it could use your models and your "
-                            "cloud keys. Say --insecure-listen if that is what you want",
-                            text);
+    if (!is_loopback(a->ai_addr) && !m->options->listen_anywhere && !m->has_keys)
+        return pm_error_set(
+            err, PM_EINVAL,
+            "%s is not a loopback address: anybody who reaches it could use your models and your "
+            "cloud keys. Make keys for them (`pointsman key add NAME`), or say --insecure-listen if that is what "
+            "you want",
+            text);
     m->listen_fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (m->listen_fd >= 0)
         setsockopt(m->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -319,6 +326,12 @@ static int open_state(struct pm_manager *m, struct pm_error *err)
         return pm_error_set(err, PM_EINVAL,
                             "%s: too long a path: sockets in it may have 107 bytes; use another --state",
                             m->state_dir);
+    char *limits = pm_asprintf("%s/limits", m->state_dir);
+    m->keys_path = pm_asprintf("%s/keys.conf", m->state_dir);
+    m->limits_fd = pm_limits_create(limits, err);
+    free(limits);
+    if (m->limits_fd < 0)
+        return PM_EIO;
     char *lock = pm_asprintf("%s/lock", m->state_dir);
     m->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (m->lock_fd < 0 || flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0)
@@ -402,6 +415,7 @@ static int start(struct pm_manager *m, struct pm_error *err)
     const char *listen = m->options->listen;
     if (!listen)
         listen = g->conf->gateway.listen ? g->conf->gateway.listen : "127.0.0.1:8484";
+    m->has_keys = g->conf->n_clients > 0;
     if ((rc = open_listener(m, listen, err)) < 0 || (rc = pm_control_open(m, err)) < 0) {
         pm_generation_release(g);
         return rc;
@@ -411,7 +425,7 @@ static int start(struct pm_manager *m, struct pm_error *err)
     pm_loop_on_signal(m->loop, SIGTERM, on_terminate, m);
     pm_loop_on_signal(m->loop, SIGINT, on_terminate, m);
     pm_loop_on_signal(m->loop, SIGHUP, on_hangup, m);
-    watch_files(m);
+    watch_files(m, g);
     pm_timer_set(&m->tick, 1000);
     start_candidate(m, g);
     return PM_OK;
@@ -441,6 +455,9 @@ static void release(struct pm_manager *m)
         close(m->listen_fd);
     if (m->lock_fd >= 0)
         close(m->lock_fd);
+    if (m->limits_fd >= 0)
+        close(m->limits_fd);
+    free(m->keys_path);
     free(m->config_error);
     free(m->listen_text);
     free(m->state_dir);
@@ -448,7 +465,7 @@ static void release(struct pm_manager *m)
 
 int pm_manager_run(const struct pm_serve_options *options)
 {
-    struct pm_manager m = {.options = options, .listen_fd = -1, .control_fd = -1, .lock_fd = -1};
+    struct pm_manager m = {.options = options, .listen_fd = -1, .control_fd = -1, .lock_fd = -1, .limits_fd = -1};
     struct pm_error err = {0};
     signal(SIGPIPE, SIG_IGN);
     pm_log_init("manager", PM_LOG_INFO);

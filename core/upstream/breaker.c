@@ -6,7 +6,8 @@ enum {
     WINDOW_PERCENT = 50,
     WINDOW_MS = 30000,
     PAUSE_FIRST_MS = 10000,
-    PAUSE_MAX_MS = 120000
+    PAUSE_MAX_MS = 20000,      /* a probe of one that fails at once costs little: it is soon found when it is back */
+    PAUSE_MAX_SLOW_MS = 120000 /* one that is silent costs its caller the whole deadline */
 };
 
 uint64_t pm_breaker_wait_ms(const struct pm_breaker *b, uint64_t now_ms)
@@ -44,17 +45,18 @@ void pm_breaker_success(struct pm_breaker *b)
     b->calls++;
 }
 
-void pm_breaker_failure(struct pm_breaker *b, uint64_t now_ms)
+void pm_breaker_failure(struct pm_breaker *b, uint64_t now_ms, bool slow)
 {
     count_failure(b, now_ms);
     b->run++;
+    uint64_t most = slow ? PAUSE_MAX_SLOW_MS : PAUSE_MAX_MS;
     bool too_many = b->run >= RUN_MAX || (b->calls >= WINDOW_CALLS && b->failed * 100 >= b->calls * WINDOW_PERCENT);
     if (!b->open && !too_many)
         return;
     if (!b->open)
         b->pause_ms = PAUSE_FIRST_MS;
     else
-        b->pause_ms = b->pause_ms * 2 < PAUSE_MAX_MS ? b->pause_ms * 2 : PAUSE_MAX_MS;
+        b->pause_ms = b->pause_ms * 2 < most ? b->pause_ms * 2 : most;
     b->open = true;
     b->probe_at_ms = now_ms + b->pause_ms;
 }

@@ -30,7 +30,7 @@ bool pm_breaker_allow(struct pm_breaker *b, uint64_t now_ms);
 
 void pm_breaker_success(struct pm_breaker *b);
 
-/* The target's fault: a refused malformed request is none. */
-void pm_breaker_failure(struct pm_breaker *b, uint64_t now_ms);
+/* The target's fault: a refused malformed request is none. `slow`: the failure took its caller long. */
+void pm_breaker_failure(struct pm_breaker *b, uint64_t now_ms, bool slow);
 
 #endif

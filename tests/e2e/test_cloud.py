@@ -302,22 +302,13 @@ def test_a_client_that_leaves_frees_the_cloud(setup, stream):
     wait_until(lambda: cloud.left == 1, 1, "the gateway to leave the cloud")
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_protocol_veto(setup, stream):
-    gw, cloud = setup("openai")
-    reply = send(gw, MESSAGES, stream=stream)
-    assert 400 <= reply.status < 600, reply
-    message = error_of(MESSAGES, reply)
-    assert "cloud" in message, message
-    assert cloud.requests == []
-    trace = gw.post("/v1/route", ask(MESSAGES, "Hello", system="Be brief.")).json
-    assert "attempts" in trace
-
-
-def test_protocol_veto_of_a_chat_caller(setup):
+@pytest.mark.parametrize("path,body", [
+    ("/v1/embeddings", {"model": "auto", "input": "Hello"}),
+    ("/v1/completions", {"model": "auto", "prompt": "Hello"})])
+def test_what_no_other_protocol_can_say_is_vetoed(setup, path, body):
     gw, cloud = setup("anthropic")
-    reply = send(gw, CHAT)
-    assert 400 <= reply.status < 600, reply
+    reply = gw.post(path, body)
+    assert reply.status == 400, reply
     assert "cloud" in error_of(CHAT, reply)
     assert cloud.requests == []
 

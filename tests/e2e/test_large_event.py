@@ -9,7 +9,7 @@ from harness import auto_route
 
 TEXT = "0123456789abcdef" * 40000  # 640 KB
 EVENTS = [{"choices": [{"index": 0, "delta": {"role": "assistant", "content": "first"}}]},
-          {"choices": [{"index": 0, "delta": {"content": TEXT}}]},
+          {"choices": [{"index": 0, "delta": {"role": "assistant", "content": TEXT}}]},
           {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]
 
 

@@ -89,6 +89,7 @@ class Cloud:
         self.key = key
         self.model = model
         self.text = text
+        self.replies = _REPLIES.get(protocol, {})
         self.allow = set()
         self.secrets = []
         self.requests = []
@@ -154,6 +155,12 @@ class Cloud:
                 if fault.times <= 0:
                     self._fault = None
             return fault
+
+    def check_data(self, path, seen, data):
+        """What is wrong with a body that arrived at a path which this cloud serves."""
+        if self.protocol == "openai":
+            return rules.check_openai(path[len("/v1"):], data, self.model, self.allow)
+        return rules.check_anthropic(path, seen.headers, data, self.model, self.allow)
 
     def note(self, seen, wrong):
         with self._lock:
@@ -227,9 +234,9 @@ class _Handler(BaseHTTPRequestHandler):
                 raise ValueError("not an object")
         except ValueError as e:
             data, wrong = None, wrong + [f"the body is no JSON: {e}"]
-        reply = _REPLIES[self.cloud.protocol].get(path)
+        reply = self.cloud.replies.get(path)
         if reply and data is not None:
-            wrong += self._check_data(path, seen, data)
+            wrong += self.cloud.check_data(path, seen, data)
         self.cloud.note(seen, wrong if reply else wrong + ["unknown path"])
         fault = self.cloud.take_fault()
         if fault and self._fail_early(fault, bool(data and data.get("stream"))):
@@ -250,13 +257,6 @@ class _Handler(BaseHTTPRequestHandler):
                 else ("x-api-key", cloud.key))
         return rules.check_headers(seen.headers, host=f"127.0.0.1:{cloud.port}", auth=auth,
                                    secrets=cloud.secrets, body=seen.body)
-
-    def _check_data(self, path, seen, data):
-        if self.cloud.protocol == "openai":
-            return rules.check_openai(path[len("/v1"):], data, self.cloud.model,
-                                      self.cloud.allow)
-        return rules.check_anthropic(path, seen.headers, data, self.cloud.model,
-                                     self.cloud.allow)
 
     # faults
 

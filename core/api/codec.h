@@ -1,0 +1,60 @@
+/* The request codecs: one protocol's body into a canonical request, and out again. Pure.
+ *
+ * Formats: OpenAI API reference (chat completions, responses), Anthropic API reference (messages).
+ */
+#ifndef PM_API_CODEC_H
+#define PM_API_CODEC_H
+
+#include "core/api/canon.h"
+
+/* Whom a request is written for. */
+struct pm_codec_target {
+    const char *model;    /* its name there */
+    long long max_tokens; /* at most so many, 0 no limit */
+    bool reasoning;       /* it wants its thoughts back */
+    bool is_llama;        /* knows what llama-server knows beyond the protocol */
+    bool is_openai;       /* OpenAI itself, whose models refuse the limit's old name */
+};
+
+/* Reads `c->tree`. The error names the JSON path of what cannot be carried over. */
+int pm_chat_read(struct pm_canon *c, struct pm_error *err) PM_MUST;
+int pm_messages_read(struct pm_canon *c, struct pm_error *err) PM_MUST;
+int pm_responses_read(struct pm_canon *c, struct pm_error *err) PM_MUST;
+
+/* A body that asks for a stream with usage, or NULL with `err`: the caller deletes it before the request. */
+cJSON *pm_chat_write(struct pm_canon *c, const struct pm_codec_target *t, struct pm_error *err);
+cJSON *pm_messages_write(struct pm_canon *c, const struct pm_codec_target *t, struct pm_error *err);
+cJSON *pm_responses_write(struct pm_canon *c, const struct pm_codec_target *t, struct pm_error *err);
+
+/* Small help for writers: a borrowed text, a copied tree (nothing for NULL), the smaller limit. */
+void pm_codec_text(cJSON *object, const char *key, const char *text);
+void pm_codec_copy(cJSON *object, const char *key, const cJSON *item);
+long long pm_codec_limit(const struct pm_canon *c, const struct pm_codec_target *t);
+
+/* A call's arguments as the text of a JSON object. */
+const char *pm_codec_arguments(struct pm_canon *c, const struct pm_part *call);
+
+/* Name, description and schema of a tool; the schema under `key`. */
+void pm_codec_tool(const struct pm_tool *tool, cJSON *object, const char *key);
+
+/* Of PM_CHOICE_NAMED: what the tool is called there. */
+const char *pm_codec_choice_name(const struct pm_canon *c);
+
+/* Notes which of the sampling fields that a protocol lacks were asked for. */
+enum pm_sampling {
+    PM_SAMPLING_TOP_K = 1,
+    PM_SAMPLING_SEED = 2,
+    PM_SAMPLING_PENALTIES = 4, /* presence, frequency, logit_bias */
+};
+void pm_codec_drop_sampling(struct pm_canon *c, unsigned lacking);
+
+/* The stop sequences of the field called `key`: a text or texts. */
+void pm_codec_read_stops(struct pm_canon *c, const char *key);
+
+/* Is there something in the text that can be seen? */
+bool pm_codec_says(const char *text);
+
+/* {"type":"json_schema","json_schema":{...}} and its kin, where `schema` holds name, schema and strict. */
+void pm_codec_read_format(struct pm_canon *c, const cJSON *format, const cJSON *schema);
+
+#endif

@@ -1,0 +1,141 @@
+/* Who asks, and what he may use. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "core/base/secret.h"
+#include "core/gateway/call_priv.h"
+
+/* The key that came with a request, or NULL. */
+static const char *key_of(const struct pm_http_head *head)
+{
+    const char *key = pm_http_header(head, "x-api-key"), *bearer = pm_http_header(head, "authorization");
+    if (bearer && strncasecmp(bearer, "bearer ", 7) == 0)
+        return bearer + 7 + strspn(bearer + 7, " ");
+    return key;
+}
+
+/* All are compared, each to its end: how long it takes tells nothing of how near a guess was. */
+const struct pm_user *pm_user_of(const struct pm_gateway *g, const struct pm_http_head *head)
+{
+    char hash[PM_SHA256_HEX];
+    const char *key = key_of(head);
+    const struct pm_user *found = NULL;
+    if (!key || !g->conf->n_clients)
+        return NULL;
+    pm_sha256_hex(key, strlen(key), hash);
+    for (size_t i = 0; i < g->conf->n_clients; i++)
+        if (pm_secret_same(g->conf->clients[i].hash, hash, PM_SHA256_HEX - 1))
+            found = &g->conf->clients[i];
+    return found;
+}
+
+bool pm_user_may_use(const struct pm_user *client, const struct pm_target *t)
+{
+    if (!client)
+        return true;
+    if (client->local_only && !pm_target_is_here(t))
+        return false;
+    return !client->targets.n || pm_strv_has(&client->targets, t->id);
+}
+
+bool pm_admit(struct pm_gateway *g, struct pm_exchange *x, enum pm_access access)
+{
+    if (!g->conf->n_clients || access == PM_ACCESS_ALL)
+        return true;
+    const struct pm_http_head *head = pm_exchange_head(x);
+    const struct pm_user *client = pm_user_of(g, head);
+    if (!client) {
+        pm_reply_header(x, "WWW-Authenticate", "Bearer");
+        pm_reply_error(g, x, 401, "invalid_api_key", "%s: `pointsman key add NAME` on this machine makes one",
+                       key_of(head) ? "the key is not known here" : "a key is needed");
+        return false;
+    }
+    if (access == PM_ACCESS_ADMIN && !client->admin) {
+        pm_reply_error(g, x, 403, NULL, "the key %s is not for this: ADMIN=yes would allow it", client->id);
+        return false;
+    }
+    return true;
+}
+
+/* --- limits --- */
+
+static void remaining_header(struct pm_exchange *x, const char *name, long long limit, long long used)
+{
+    char header[64], number[32];
+    if (!limit)
+        return;
+    snprintf(header, sizeof(header), "x-ratelimit-limit-%s", name);
+    snprintf(number, sizeof(number), "%lld", limit);
+    pm_reply_header(x, header, number);
+    snprintf(header, sizeof(header), "x-ratelimit-remaining-%s", name);
+    snprintf(number, sizeof(number), "%lld", limit > used ? limit - used : 0);
+    pm_reply_header(x, header, number);
+}
+
+void pm_admit_headers(struct pm_call *c)
+{
+    if (!c->client)
+        return;
+    remaining_header(c->x, "requests", c->client->rpm, c->use.requests);
+    remaining_header(c->x, "tokens", c->client->tpm, c->use.tokens);
+}
+
+static struct pm_limit_rules rules_of(const struct pm_user *client)
+{
+    return (struct pm_limit_rules){.rpm = client->rpm, .tpm = client->tpm, .budget = client->budget};
+}
+
+static bool has_limits(const struct pm_user *client)
+{
+    return client && (client->rpm || client->tpm || client->budget > 0);
+}
+
+static void refuse(struct pm_call *c, enum pm_limit met)
+{
+    char text[160];
+    if (met == PM_LIMIT_BUDGET) {
+        snprintf(text, sizeof(text), "the key %.60s has spent this month's budget of %g", c->client->id,
+                 c->client->budget);
+        pm_reply_header(c->x, "x-should-retry", "false");
+        c->fail_retry_after = 3600;
+        pm_call_refuse(c, 429, "insufficient_quota", text);
+        return;
+    }
+    snprintf(text, sizeof(text), "the key %.60s may use %lld %s a minute: again in %u s", c->client->id,
+             met == PM_LIMIT_REQUESTS ? c->client->rpm : c->client->tpm,
+             met == PM_LIMIT_REQUESTS ? "requests" : "tokens", c->use.retry_after_s);
+    c->fail_retry_after = (int)c->use.retry_after_s;
+    pm_call_refuse(c, 429, "rate_limit_exceeded", text);
+}
+
+void pm_admit_call(struct pm_call *c)
+{
+    if (!has_limits(c->client) || !c->g->limits) {
+        pm_call_admitted(c);
+        return;
+    }
+    struct pm_limit_rules rules = rules_of(c->client);
+    enum pm_limit met = pm_limits_take(c->g->limits, c->client->hash, &rules, pm_clock_wall_s(), &c->use);
+    if (met == PM_LIMIT_NONE)
+        pm_call_admitted(c);
+    else
+        refuse(c, met);
+}
+
+/* What an attempt in vain has used is nobody's to pay. */
+void pm_admit_charge(struct pm_call *c)
+{
+    const struct pm_usage *u = &c->usage;
+    long long prompt = u->prompt > 0 ? u->prompt : 0, output = u->output > 0 ? u->output : 0;
+    if (!c->client || !c->g->limits || !c->target || (!prompt && !output))
+        return;
+    /* Anthropic counts what came from its cache apart. */
+    if (pm_protocol_is_anthropic(c->wire) && u->cached > 0)
+        prompt += u->cached;
+    double cost = ((double)prompt * c->target->price_in + (double)output * c->target->price_out) / 1e6;
+    pm_limits_charge(c->g->limits, c->client->hash, pm_clock_wall_s(), prompt + output, cost);
+}

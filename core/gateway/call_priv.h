@@ -1,0 +1,165 @@
+/* One request to a model on its way through the worker; gateway_priv.h has the way. */
+#ifndef PM_GATEWAY_CALL_PRIV_H
+#define PM_GATEWAY_CALL_PRIV_H
+
+#include "core/api/assemble.h"
+#include "core/api/canon_events.h"
+#include "core/api/mend.h"
+#include "core/api/resume.h"
+#include "core/api/stream.h"
+#include "core/api/translate.h"
+#include "core/api/voice.h"
+#include "core/gateway/gateway_priv.h"
+#include "core/http/sse.h"
+
+/* One request to a model, from the exchange to its end. */
+struct pm_call {
+    struct pm_gateway *g;
+    struct pm_call *next, *prev;
+    struct pm_exchange *x; /* NULL once the reply is complete or the client has gone */
+    const struct pm_endpoint *endpoint;
+    char id[32];
+    bool anthropic;
+    char *upstream_path; /* with the query where it is handed on */
+    const char *method;
+    char *raw_body; /* a body that is not JSON of a known protocol (/upstream/...) */
+    size_t raw_len;
+
+    struct pm_api_request api;
+    bool has_api;
+    char *model;                  /* as asked for; survives the api request */
+    const struct pm_user *client; /* whose key it came with, or NULL */
+    struct pm_limit_use use;      /* of that key, this request in it */
+    unsigned rank;                /* enum pm_rank */
+    struct pm_route_input input;
+    struct pm_target_view *views;
+    struct pm_decision *decision;
+
+    size_t attempt;    /* index of the next attempt in the decision */
+    unsigned attempts; /* made so far */
+    bool retried;      /* the current target was tried again already */
+    const struct pm_target *target;
+    uint32_t lease; /* id, 0 when none is asked for or held */
+    bool granted;
+    struct pm_transfer *transfer;
+    struct pm_strv headers;
+    struct pm_buf body; /* as it is sent */
+    struct pm_timer deadline, pause, ping;
+    uint64_t heard_ms; /* when the last byte of this attempt came, 0 none yet */
+    bool suspected;    /* the manager has been told of the silence since then */
+    bool opened;       /* a stream was begun with nothing but signs of life in it */
+    unsigned pings;
+    unsigned events;       /* of this attempt's stream so far */
+    char response_id[128]; /* of the responses API, as the answerer says */
+    char own_id[128];      /* and as the caller is told where it has none of the answerer's */
+    uint64_t queued_us;    /* waited for slots so far, at all targets */
+
+    int status; /* of the answer under way */
+    bool is_sse, committed, ended;
+    bool strips_progress;         /* reports of progress were our wish, not the caller's */
+    enum pm_protocol wire;        /* spoken with the target */
+    bool without_thoughts;        /* the target refused those of earlier turns */
+    struct pm_canon *canon;       /* the request in no protocol's words, where that is not the caller's */
+    struct pm_decoder *decoder;   /* then the answer is taken apart here */
+    struct pm_encoder *encoder;   /* and put into the caller's words here */
+    struct pm_mend *mend;         /* else, of a stream that the caller gets as a stream */
+    struct pm_assembly *assembly; /* the caller wants a whole answer, the target streams */
+    struct pm_buf held;           /* not yet handed to the client; has room for the largest event */
+    struct pm_sse_reader sse;
+    unsigned held_events;
+    bool said_content, said_end, said_error;
+    char *error_text; /* of an error in place of the rest of an answer */
+
+    bool can_resume, resuming;
+    unsigned resumes;
+    struct pm_buf sent; /* to the caller, not yet read back into `said` */
+    struct pm_sse_reader sent_sse;
+    struct pm_said *said;
+    struct pm_resume *resume; /* of this attempt, when resuming */
+
+    struct pm_usage usage;
+    struct pm_buf failures; /* `target: why; ...` of the attempts so far */
+    int fail_status, fail_retry_after;
+    long long overflow_of; /* context that was too small; 0 none */
+    char *fail_type;       /* the last refusal's own reply, to be handed on when nothing is left to try */
+    struct pm_buf fail_body;
+
+    uint64_t start_us, read_us, wait_start_us, wait_us, sent_us, head_us, first_us;
+};
+
+/* decide_request.c */
+/* Views of the targets that may answer `model`, judged and decided. False: no such model. */
+bool pm_call_decide(struct pm_call *c, const char *model);
+
+/* call.c */
+void pm_call_refuse(struct pm_call *c, int status, const char *code, const char *message);
+struct pm_call *pm_call_new(struct pm_gateway *g, struct pm_exchange *x, const struct pm_endpoint *e);
+
+/* It may go on: judge, decide, attempt. */
+void pm_call_admitted(struct pm_call *c);
+
+/* admit.c */
+/* Within the limits of its key? pm_call_admitted, or a refusal. */
+void pm_admit_call(struct pm_call *c);
+void pm_admit_headers(struct pm_call *c);
+void pm_admit_charge(struct pm_call *c);
+
+/* attempt.c */
+void pm_attempt_next(struct pm_call *c);
+/* This attempt has failed before any content; `again`: the same target may be tried once more. */
+void pm_attempt_failed(struct pm_call *c, int status, const char *why, bool again);
+/* The same target once more, after a pause that it asked for. */
+void pm_attempt_later(struct pm_call *c, unsigned seconds);
+void pm_attempt_again(void *call);
+void pm_attempt_end(struct pm_call *c, enum pm_done how);
+
+/* wire.c */
+/* The protocol in which a target is asked by a caller of that one. */
+enum pm_protocol pm_wire_of(const struct pm_target *t, enum pm_protocol asked);
+/* Can it be asked at all? */
+bool pm_wire_speaks(const struct pm_target *t, enum pm_protocol asked);
+/* The body for the target of this attempt; an error names what it cannot be told. */
+int pm_wire_set_body(struct pm_call *c, struct pm_error *err) PM_MUST;
+const char *pm_wire_path(const struct pm_call *c);
+/* Makes ready for its answer; undoes both. */
+void pm_wire_expect(struct pm_call *c);
+void pm_wire_reset(struct pm_call *c);
+
+/* resume.c */
+void pm_resume_init(struct pm_call *c);
+void pm_resume_release(struct pm_call *c);
+/* Bytes of an answer that go to the caller. */
+void pm_resume_note(struct pm_call *c, const char *data, size_t len);
+/* The stream broke off, or has fallen silent: true when the request goes out again, and the call goes on. */
+bool pm_resume_start(struct pm_call *c, const char *why, bool silent);
+
+/* wait.c */
+void pm_wait_init(struct pm_call *c);
+/* A streaming caller hears something while it waits, from now on. */
+void pm_wait_begin(struct pm_call *c);
+/* Signs of life while the answer is asked for again, where the protocol has some that may stand there. */
+void pm_wait_resume(struct pm_call *c);
+/* The request has been sent; something of the answer has come. */
+void pm_wait_sent(struct pm_call *c);
+void pm_wait_heard(struct pm_call *c);
+void pm_wait_look(void *call);
+
+/* answer.c */
+/* Who the caller's stream is. */
+struct pm_api_identity pm_answer_identity(const struct pm_call *c);
+/* The end of a call that got no answer: in the stream where one was begun already. */
+void pm_answer_refuse(struct pm_call *c, int status, const char *type, const char *body, size_t len);
+extern const struct pm_transfer_events pm_answer_events;
+extern const struct pm_exchange_events pm_answer_exchange_events;
+/* Nothing came for too long. */
+void pm_answer_deadline(struct pm_call *c);
+void pm_answer_reset(struct pm_call *c);
+void pm_answer_headers(struct pm_call *c);
+/* Where the status asks clients to come again: when. Never 0, on which agents burn their tries at once. */
+void pm_answer_retry_after(struct pm_call *c, int status);
+
+/* record.c */
+/* The reply is complete (or there will be none): log, metrics, policies; then the call is freed. */
+void pm_call_end(struct pm_call *c, int status);
+
+#endif

@@ -1,0 +1,176 @@
+/* The protocol that is spoken with a target: the body that it gets, and how its answer becomes the caller's. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/base/alloc.h"
+#include "core/gateway/call_priv.h"
+
+static const enum pm_protocol protocols[] = {
+    [PM_WIRE_CHAT] = PM_PROTO_CHAT, [PM_WIRE_RESPONSES] = PM_PROTO_RESPONSES, [PM_WIRE_MESSAGES] = PM_PROTO_MESSAGES};
+
+enum pm_protocol pm_wire_of(const struct pm_target *t, enum pm_protocol asked)
+{
+    if (!pm_api_translates(asked))
+        return asked;
+    for (size_t i = 0; i < t->n_wires; i++)
+        if (protocols[t->wires[i]] == asked)
+            return asked;
+    return protocols[t->wires[0]];
+}
+
+bool pm_wire_speaks(const struct pm_target *t, enum pm_protocol asked)
+{
+    if (pm_api_translates(asked))
+        return true;
+    if (asked != PM_PROTO_COUNT_TOKENS)
+        return t->kind == PM_TARGET_LOCAL ||
+               (t->kind == PM_TARGET_OPENAI && (asked == PM_PROTO_COMPLETIONS || asked == PM_PROTO_EMBEDDINGS));
+    for (size_t i = 0; i < t->n_wires; i++)
+        if (t->wires[i] == PM_WIRE_MESSAGES)
+            return true;
+    return false;
+}
+
+const char *pm_wire_path(const struct pm_call *c)
+{
+    static const char *const paths[] = {[PM_PROTO_CHAT] = "/v1/chat/completions",
+                                        [PM_PROTO_RESPONSES] = "/v1/responses",
+                                        [PM_PROTO_MESSAGES] = "/v1/messages"};
+    return c->canon ? paths[c->wire] : c->upstream_path;
+}
+
+static const char *model_of(const struct pm_call *c)
+{
+    const struct pm_target *t = c->target;
+    const char *own = t->kind == PM_TARGET_LOCAL ? t->remote_model ? t->remote_model : t->id : t->model;
+    return own ? own : c->model;
+}
+
+/* --- the request --- */
+
+static int translate(struct pm_call *c, struct pm_error *err)
+{
+    const struct pm_target *t = c->target;
+    unsigned caps = c->g->states[t->index].caps_known ? c->g->states[t->index].caps : t->caps;
+    struct pm_codec_target to = {.model = model_of(c),
+                                 .max_tokens = t->max_tokens,
+                                 .reasoning = caps & PM_CAP_REASONING,
+                                 .is_llama = t->kind == PM_TARGET_LOCAL,
+                                 .is_openai = t->base_url && strstr(t->base_url, "//api.openai.com")};
+    return pm_translate_request(&c->api, c->wire, &to, &c->body, &c->canon, err);
+}
+
+static void pass(struct pm_call *c)
+{
+    const struct pm_target *t = c->target;
+    bool local = t->kind == PM_TARGET_LOCAL, as_stream = local && pm_api_can_assemble(&c->api);
+    c->strips_progress =
+        local && (as_stream || c->api.stream) && !pm_json_span(&c->api.spans, c->api.body, "return_progress");
+    struct pm_api_wishes wishes = {
+        .as_stream = as_stream, .progress = c->strips_progress, .max_tokens = t->max_tokens, .same_prefix = local};
+    pm_api_body_for_server(&c->api, model_of(c), &wishes, &c->body);
+    if (!c->without_thoughts || c->wire != PM_PROTO_MESSAGES)
+        return;
+    struct pm_buf fewer;
+    pm_buf_init(&fewer, c->body.limit);
+    if (pm_api_without_thoughts(c->body.data, c->body.len, &fewer)) {
+        pm_buf_release(&c->body);
+        c->body = fewer;
+    } else {
+        pm_buf_release(&fewer);
+    }
+}
+
+int pm_wire_set_body(struct pm_call *c, struct pm_error *err)
+{
+    pm_buf_clear(&c->body);
+    c->wire = c->api.protocol;
+    if (!c->has_api)
+        return PM_OK;
+    c->wire = pm_wire_of(c->target, c->api.protocol);
+    if (c->wire != c->api.protocol)
+        return translate(c, err);
+    pass(c);
+    return PM_OK;
+}
+
+/* --- the answer --- */
+
+/* An event in the caller's protocol. */
+static void to_caller(void *arg, const char *name, const char *data, size_t len)
+{
+    struct pm_call *c = arg;
+    if (c->assembly) {
+        pm_assembly_event(c->assembly, name, data, len);
+        return;
+    }
+    if (*name)
+        pm_buf_addf(&c->held, "event: %s\n", name);
+    pm_buf_add(&c->held, "data: ");
+    pm_buf_addn(&c->held, data, len);
+    pm_buf_add(&c->held, "\n\n");
+}
+
+/* An error is not handed on: what becomes of it is decided by who sees that the answer ends there. */
+static void from_target(void *arg, const struct pm_canon_event *event)
+{
+    struct pm_call *c = arg;
+    if (event->kind == PM_CANON_ERROR)
+        return;
+    if (c->resume)
+        pm_resume_event(c->resume, event);
+    else
+        pm_encoder_event(c->encoder, event);
+}
+
+static bool wants_usage(const struct pm_call *c)
+{
+    return !c->api.stream || pm_json_true(pm_json_get(c->api.root, "stream_options"), "include_usage");
+}
+
+static void open_codec(struct pm_call *c)
+{
+    struct pm_encoder_spec spec = {.id = c->own_id,
+                                   .model = c->target->model && c->target->kind != PM_TARGET_LOCAL ? c->target->model
+                                                                                                   : c->target->id,
+                                   .created = (long long)time(NULL),
+                                   .prompt_tokens = c->api.prompt_tokens,
+                                   .wants_usage = wants_usage(c),
+                                   .request = c->canon};
+    if (c->resuming)
+        spec.id = NULL;
+    c->encoder = pm_encoder_new(c->api.protocol, &spec, to_caller, c);
+    c->decoder = pm_decoder_new(c->wire, from_target, c);
+    if (c->resuming)
+        c->resume = pm_resume_new(c->said, c->encoder);
+}
+
+void pm_wire_expect(struct pm_call *c)
+{
+    bool local = c->target->kind == PM_TARGET_LOCAL;
+    if (!c->has_api)
+        return;
+    if (!c->api.stream && (c->canon || (local && pm_api_can_assemble(&c->api))))
+        c->assembly = pm_assembly_new(c->api.protocol);
+    if (c->canon || c->resuming)
+        open_codec(c);
+    else if (c->api.stream)
+        c->mend = pm_mend_new(c->wire, c->target->id, c->api.prompt_tokens, c->strips_progress);
+}
+
+void pm_wire_reset(struct pm_call *c)
+{
+    pm_resume_free(c->resume);
+    pm_encoder_free(c->encoder);
+    pm_decoder_free(c->decoder);
+    pm_canon_free(c->canon);
+    pm_assembly_free(c->assembly);
+    pm_mend_free(c->mend);
+    c->resume = NULL;
+    c->encoder = NULL;
+    c->decoder = NULL;
+    c->canon = NULL;
+    c->assembly = NULL;
+    c->mend = NULL;
+}
