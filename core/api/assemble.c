@@ -200,9 +200,9 @@ void pm_api_body_for_server(const struct pm_api_request *r, const char *model, c
     char yes[] = "true", usage[] = "{\"include_usage\":true}", most[32];
     if (wishes->as_stream) {
         edits[n++] = (struct edit){"stream", yes};
-        if (chat)
-            edits[n++] = (struct edit){"stream_options", usage};
     }
+    if (chat && (wishes->as_stream || wishes->usage))
+        edits[n++] = (struct edit){"stream_options", usage};
     if (wishes->progress && (chat || r->protocol == PM_PROTO_RESPONSES) &&
         !pm_json_span(&r->spans, r->body, "return_progress"))
         edits[n++] = (struct edit){"return_progress", yes};
@@ -220,6 +220,15 @@ void pm_api_body_for_server(const struct pm_api_request *r, const char *model, c
     free(system);
     free(tools);
     pm_buf_release(&name);
+}
+
+bool pm_api_event_is_usage(const char *data, size_t len)
+{
+    cJSON *root = memmem(data, len, "\"usage\"", 7) ? cJSON_ParseWithLength(data, len) : NULL;
+    const cJSON *choices = pm_json_get(root, "choices");
+    bool is = cJSON_IsArray(choices) && !choices->child && cJSON_IsObject(pm_json_get(root, "usage"));
+    cJSON_Delete(root);
+    return is;
 }
 
 bool pm_api_event_is_progress(const char *data, size_t len)

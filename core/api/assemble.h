@@ -21,6 +21,7 @@ bool pm_api_can_assemble(const struct pm_api_request *r);
 struct pm_api_wishes {
     bool as_stream;       /* a stream, with usage */
     bool progress;        /* reports of progress while a prompt is read, unless the caller has an opinion on that */
+    bool usage;           /* a stream of chat or completions is to tell its usage */
     bool same_prefix;     /* what differs from session to session is taken out, what has no order gets one */
     long long max_tokens; /* at most so many, 0 for no limit */
 };
@@ -28,6 +29,9 @@ struct pm_api_wishes {
 /* The body with another model name and these wishes; every other byte is kept. */
 void pm_api_body_for_server(const struct pm_api_request *r, const char *model, const struct pm_api_wishes *wishes,
                             struct pm_buf *out);
+
+/* Is it the chunk that tells usage and nothing else? */
+bool pm_api_event_is_usage(const char *data, size_t len);
 
 /* Is it a report of progress that only pm_api_body_for_server asked for? */
 bool pm_api_event_is_progress(const char *data, size_t len);

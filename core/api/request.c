@@ -373,13 +373,17 @@ static const char *error_type(bool anthropic, int status)
     static const struct {
         int status;
         const char *openai, *anthropic;
-    } types[] = {
-        {400, "invalid_request_error", "invalid_request_error"}, {401, "authentication_error", "authentication_error"},
-        {403, "permission_error", "permission_error"},           {404, "not_found_error", "not_found_error"},
-        {405, "invalid_request_error", "invalid_request_error"}, {413, "invalid_request_error", "request_too_large"},
-        {426, "invalid_request_error", "invalid_request_error"}, {429, "rate_limit_error", "rate_limit_error"},
-        {501, "not_supported_error", "invalid_request_error"},   {503, "unavailable_error", "overloaded_error"},
-        {529, "unavailable_error", "overloaded_error"}};
+    } types[] = {{400, "invalid_request_error", "invalid_request_error"},
+                 {401, "invalid_request_error", "authentication_error"},
+                 {403, "permission_error", "permission_error"},
+                 {404, "not_found_error", "not_found_error"},
+                 {405, "invalid_request_error", "invalid_request_error"},
+                 {413, "invalid_request_error", "request_too_large"},
+                 {426, "invalid_request_error", "invalid_request_error"},
+                 {429, "rate_limit_error", "rate_limit_error"},
+                 {501, "not_supported_error", "invalid_request_error"},
+                 {503, "unavailable_error", "overloaded_error"},
+                 {529, "unavailable_error", "overloaded_error"}};
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
         if (types[i].status == status)
             return anthropic ? types[i].anthropic : types[i].openai;

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
@@ -20,7 +22,7 @@
 static const char usage[] = "key add NAME | list | revoke NAME [options]";
 
 struct asked {
-    const char *state, *keys, *routes;
+    const char *state, *keys;
     const char *targets, *rpm, *tpm, *budget, *priority;
     bool local_only, admin, json;
 };
@@ -33,13 +35,39 @@ static bool name_is_fine(const char *name)
     return isalnum((unsigned char)*name) && strlen(name) < 64;
 }
 
+/* The file that is meant: the one that was named, the running gateway's, else the state folder's. The caller frees. */
+static char *keys_path(const struct asked *a)
+{
+    struct pm_error none = {0};
+    if (a->keys)
+        return pm_strdup(a->keys);
+    cJSON *reply = pm_cli_ask(a->state, pm_cli_question("keys", NULL), &none);
+    const char *path = pm_json_str(reply, "path");
+    char *found = path ? pm_strdup(path) : pm_asprintf("%s/keys.conf", a->state);
+    cJSON_Delete(reply);
+    return found;
+}
+
 /* The keys file as it is; an empty one when there is none. NULL with `err`. */
 static struct pm_bundle *open_keys(const struct asked *a, struct pm_error *err)
 {
-    char *fallback = a->keys ? pm_strdup(a->keys) : pm_asprintf("%s/keys.conf", a->state);
-    struct pm_bundle *b = pm_bundle_read("/dev/null", a->keys ? NULL : a->routes, NULL, fallback, err);
-    free(fallback);
+    char *path = keys_path(a);
+    struct pm_bundle *b = pm_bundle_read("/dev/null", NULL, NULL, path, err);
+    free(path);
     return b;
+}
+
+/* Two commands at once wait for each other: a lock on the file's folder, which ends with this process. */
+static int lock_folder(const struct asked *a)
+{
+    char *path = keys_path(a), *slash = strrchr(path, '/');
+    if (slash)
+        slash[slash == path] = 0;
+    int fd = open(slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        flock(fd, LOCK_EX);
+    free(path);
+    return fd;
 }
 
 /* A running gateway takes the change up by itself when it sees the file change; asked, it does so at once. */
@@ -64,8 +92,11 @@ static bool has_section(const struct pm_bundle *b, const char *name)
 
 /* --- add --- */
 
-static int check_numbers(const struct asked *a, struct pm_error *err)
+static int check_values(const struct asked *a, struct pm_error *err)
 {
+    for (const char *p = a->targets ? a->targets : ""; *p; p++)
+        if (iscntrl((unsigned char)*p))
+            return pm_error_set(err, PM_EINVAL, "--targets: ids separated by commas are expected");
     static const char *const classes[] = {"high", "normal", "low"};
     long long n;
     double budget;
@@ -123,9 +154,9 @@ static void print_key(const char *name, const char *key, bool json)
     cJSON_Delete(root);
 }
 
-static int add(const struct asked *a, const char *name, struct pm_error *err)
+static int add_key(const struct asked *a, const char *name, struct pm_error *err)
 {
-    int rc = name_is_fine(name) ? check_numbers(a, err)
+    int rc = name_is_fine(name) ? check_values(a, err)
                                 : pm_error_set(err, PM_EINVAL, "%.80s: a name has letters, digits and . _ - @", name);
     struct pm_bundle *b = rc == PM_OK ? open_keys(a, err) : NULL;
     if (!b)
@@ -168,7 +199,7 @@ static void without_section(const char *text, const char *name, struct pm_buf *o
     }
 }
 
-static int revoke(const struct asked *a, const char *name, struct pm_error *err)
+static int revoke_key(const struct asked *a, const char *name, struct pm_error *err)
 {
     struct pm_bundle *b = open_keys(a, err);
     struct pm_buf text;
@@ -246,7 +277,7 @@ static void print_table(const cJSON *list)
     }
 }
 
-static int list(const struct asked *a, struct pm_error *err)
+static int list_keys(const struct asked *a, struct pm_error *err)
 {
     struct pm_bundle *b = open_keys(a, err);
     if (!b)
@@ -276,7 +307,7 @@ static int list(const struct asked *a, struct pm_error *err)
 
 int pm_cmd_key(int argc, char **argv)
 {
-    struct asked a = {.state = pm_cli_places()->state, .routes = pm_cli_places()->routes};
+    struct asked a = {.state = pm_cli_places()->state};
     const struct pm_cli_option options[] = {
         {"--targets", &a.targets, NULL, "add: may use these targets only (a,b)"},
         {"--rpm", &a.rpm, NULL, "add: requests a minute"},
@@ -287,20 +318,24 @@ int pm_cmd_key(int argc, char **argv)
         {"--admin", NULL, &a.admin, "add: may load and unload, and see logs and metrics"},
         {"--json", NULL, &a.json, "one document for programs"},
         {"--state", &a.state, NULL, "state folder"},
-        {"--routes", &a.routes, NULL, "folder of routes, whose [gateway] may name the file"},
-        {"--keys", &a.keys, NULL, "keys file (STATE/keys.conf)"},
+        {"--keys", &a.keys, NULL, "keys file (the running gateway's, else STATE/keys.conf)"},
         {0}};
     struct pm_error err = {0};
     int words, rc = pm_cli_parse(usage, options, argc, argv, &words);
     if (rc >= 0)
         return rc;
+    int lock = words == 2 ? lock_folder(&a) : -1;
     if (words == 2 && strcmp(argv[0], "add") == 0)
-        rc = add(&a, argv[1], &err);
+        rc = add_key(&a, argv[1], &err);
     else if (words == 2 && strcmp(argv[0], "revoke") == 0)
-        rc = revoke(&a, argv[1], &err);
+        rc = revoke_key(&a, argv[1], &err);
     else if (words == 1 && strcmp(argv[0], "list") == 0)
-        rc = list(&a, &err);
-    else {
+        rc = list_keys(&a, &err);
+    else
+        rc = 2;
+    if (lock >= 0)
+        close(lock);
+    if (rc == 2) {
         fprintf(stderr, "usage: pointsman %s (see --help)\n", usage);
         return 2;
     }

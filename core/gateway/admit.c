@@ -42,20 +42,27 @@ bool pm_user_may_use(const struct pm_user *client, const struct pm_target *t)
     return !client->targets.n || pm_strv_has(&client->targets, t->id);
 }
 
+bool pm_admit_stranger(const struct pm_gateway *g, struct pm_exchange *x, const char **why)
+{
+    const struct pm_http_head *head = pm_exchange_head(x);
+    *why = key_of(head) ? "the key is not known here: `pointsman key add NAME` on this machine makes one"
+                        : "a key is needed: `pointsman key add NAME` on this machine makes one";
+    return !g->conf->n_clients || pm_user_of(g, head);
+}
+
 bool pm_admit(struct pm_gateway *g, struct pm_exchange *x, enum pm_access access)
 {
-    if (!g->conf->n_clients || access == PM_ACCESS_ALL)
+    const char *why;
+    if (access == PM_ACCESS_ALL)
         return true;
-    const struct pm_http_head *head = pm_exchange_head(x);
-    const struct pm_user *client = pm_user_of(g, head);
-    if (!client) {
+    if (!pm_admit_stranger(g, x, &why)) {
         pm_reply_header(x, "WWW-Authenticate", "Bearer");
-        pm_reply_error(g, x, 401, "invalid_api_key", "%s: `pointsman key add NAME` on this machine makes one",
-                       key_of(head) ? "the key is not known here" : "a key is needed");
+        pm_reply_error(g, x, 401, "invalid_api_key", "%s", why);
         return false;
     }
-    if (access == PM_ACCESS_ADMIN && !client->admin) {
-        pm_reply_error(g, x, 403, NULL, "the key %s is not for this: ADMIN=yes would allow it", client->id);
+    const struct pm_user *user = pm_user_of(g, pm_exchange_head(x));
+    if (access == PM_ACCESS_ADMIN && user && !user->admin) {
+        pm_reply_error(g, x, 403, NULL, "the key %s is not for this: ADMIN=yes would allow it", user->id);
         return false;
     }
     return true;
@@ -126,13 +133,19 @@ void pm_admit_call(struct pm_call *c)
         refuse(c, met);
 }
 
+bool pm_admit_needs_usage(const struct pm_call *c)
+{
+    return c->client && (c->client->tpm || c->client->budget > 0);
+}
+
 /* What an attempt in vain has used is nobody's to pay. */
 void pm_admit_charge(struct pm_call *c)
 {
     const struct pm_usage *u = &c->usage;
     long long prompt = u->prompt > 0 ? u->prompt : 0, output = u->output > 0 ? u->output : 0;
-    if (!c->client || !c->g->limits || !c->target || (!prompt && !output))
+    if (c->charged || !c->client || !c->g->limits || !c->target || (!prompt && !output))
         return;
+    c->charged = true;
     /* Anthropic counts what came from its cache apart. */
     if (pm_protocol_is_anthropic(c->wire) && u->cached > 0)
         prompt += u->cached;

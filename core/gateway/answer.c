@@ -30,7 +30,7 @@ void pm_answer_reset(struct pm_call *c)
     c->events = 0;
     c->response_id[0] = 0;
     c->usage = PM_USAGE_UNKNOWN;
-    c->strips_progress = false;
+    c->strips_progress = c->strips_usage = false;
     PM_FREE_AND_NULL(c->error_text);
     pm_wire_reset(c);
     pm_buf_clear(&c->held);
@@ -84,6 +84,9 @@ static void forward_headers(struct pm_call *c)
             size_t n = strlen(names[i]);
             bool prefix = names[i][n - 1] == '-';
             if (strncasecmp(line, names[i], n) != 0 || (!prefix && colon != n))
+                continue;
+            /* The provider's limits are not those of the key that asks. */
+            if (prefix && c->client)
                 continue;
             char name[80];
             char *value = pm_strndup(line + colon + 1, len - colon - 1);
@@ -269,7 +272,8 @@ static void on_event(void *arg, const struct pm_sse_event *event)
     if (c->api.protocol == PM_PROTO_RESPONSES)
         same_identity(c, event, before);
     /* An error is told by whoever ends the stream, once it is clear that the answer does not come from elsewhere. */
-    if (weigh(c, event) == PM_EVENT_ERROR)
+    bool own_usage = c->strips_usage && pm_api_event_is_usage(event->data, event->data_len);
+    if (weigh(c, event) == PM_EVENT_ERROR || own_usage)
         pm_buf_cut(&c->held, before);
 }
 
@@ -332,6 +336,7 @@ static void assembled(struct pm_call *c, const struct pm_transfer_result *result
     struct pm_exchange *x = c->x;
     c->first_us = pm_clock_us();
     c->is_sse = false;
+    pm_admit_charge(c);
     pm_answer_headers(c);
     forward_headers(c);
     c->x = NULL;
@@ -345,6 +350,7 @@ static void complete(struct pm_call *c)
 {
     struct pm_exchange *x = c->x;
     int status = c->status;
+    pm_admit_charge(c);
     say(c, c->held.data, c->held.len);
     c->x = NULL;
     pm_reply_end(x);
@@ -427,6 +433,7 @@ static void send_whole(struct pm_call *c)
         return;
     }
     pm_api_usage(c->held.data, c->held.len, &c->usage);
+    pm_admit_charge(c);
     pm_answer_headers(c);
     forward_headers(c);
     c->x = NULL;
@@ -452,6 +459,7 @@ static void whole_done(struct pm_call *c, const struct pm_transfer_result *resul
         return;
     }
     struct pm_exchange *x = c->x;
+    pm_admit_charge(c);
     c->x = NULL;
     pm_reply_end(x);
     pm_call_end(c, c->status);

@@ -30,7 +30,8 @@ struct pm_call {
     char *model;                  /* as asked for; survives the api request */
     const struct pm_user *client; /* whose key it came with, or NULL */
     struct pm_limit_use use;      /* of that key, this request in it */
-    unsigned rank;                /* enum pm_rank */
+    bool charged;
+    unsigned rank; /* enum pm_rank */
     struct pm_route_input input;
     struct pm_target_view *views;
     struct pm_decision *decision;
@@ -57,6 +58,7 @@ struct pm_call {
     int status; /* of the answer under way */
     bool is_sse, committed, ended;
     bool strips_progress;         /* reports of progress were our wish, not the caller's */
+    bool strips_usage;            /* so was the chunk that tells usage */
     enum pm_protocol wire;        /* spoken with the target */
     bool without_thoughts;        /* the target refused those of earlier turns */
     struct pm_canon *canon;       /* the request in no protocol's words, where that is not the caller's */
@@ -102,7 +104,10 @@ void pm_call_admitted(struct pm_call *c);
 /* Within the limits of its key? pm_call_admitted, or a refusal. */
 void pm_admit_call(struct pm_call *c);
 void pm_admit_headers(struct pm_call *c);
+/* Before the caller hears the end: what he asks next is counted on top of it. Once for a call. */
 void pm_admit_charge(struct pm_call *c);
+/* Must it be known what the answer used? */
+bool pm_admit_needs_usage(const struct pm_call *c);
 
 /* attempt.c */
 void pm_attempt_next(struct pm_call *c);

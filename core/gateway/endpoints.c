@@ -9,6 +9,7 @@
 #include "core/base/clock.h"
 #include "core/gateway/gateway_priv.h"
 
+#define HEAD (1u << PM_HTTP_HEAD)
 #define GET  (1u << PM_HTTP_GET | 1u << PM_HTTP_HEAD)
 #define POST (1u << PM_HTTP_POST)
 #define ANY  0x7fu
@@ -113,7 +114,8 @@ static const struct pm_endpoint endpoints[] = {
     {"/metrics", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_metrics, PM_ACCESS_ADMIN},
     {"/api/status", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_status, PM_ACCESS_KEY},
     {"/api/hello", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_hello, PM_ACCESS_ALL},
-    {"/", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_hello, PM_ACCESS_ALL},
+    {"/", HEAD, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_hello, PM_ACCESS_ALL},
+    {"/", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_hello, PM_ACCESS_KEY},
 };
 
 enum { ENDPOINTS = sizeof(endpoints) / sizeof(*endpoints) };
@@ -181,6 +183,15 @@ static void not_found(struct pm_gateway *g, struct pm_exchange *x, const char *p
     near = pm_nearest(path, paths, ENDPOINTS);
     pm_reply_error(g, x, 404, NULL, "there is no %.200s here%s%s%s", pm_exchange_head(x)->path,
                    near ? ": did you mean /v1" : "", near ? near : "", near ? "?" : "");
+}
+
+enum pm_access pm_endpoints_access(const struct pm_http_head *head)
+{
+    const char *path = pm_path_rest(head->path);
+    for (size_t i = 0; i < ENDPOINTS; i++)
+        if (match(endpoints[i].path, path) && (endpoints[i].methods & (1u << head->method)))
+            return endpoints[i].access;
+    return PM_ACCESS_KEY;
 }
 
 void pm_endpoints_request(struct pm_gateway *g, struct pm_exchange *x)

@@ -273,10 +273,22 @@ static void request(void *arg, struct pm_exchange *x)
 
 static void refused(void *arg, struct pm_exchange *x, int status, const char *why)
 {
-    pm_reply_error(arg, x, status, NULL, "%s", why);
+    if (status == 401)
+        pm_reply_header(x, "WWW-Authenticate", "Bearer");
+    pm_reply_error(arg, x, status, status == 401 ? "invalid_api_key" : NULL, "%s", why);
 }
 
-static const struct pm_http_server_events http_events = {.request = request, .refused = refused, .drained = drained};
+/* Nothing is read for somebody who may not come in. */
+static int head(void *arg, struct pm_exchange *x, const char **why)
+{
+    struct pm_gateway *g = arg;
+    if (pm_endpoints_access(pm_exchange_head(x)) == PM_ACCESS_ALL || pm_admit_stranger(g, x, why))
+        return 0;
+    return 401;
+}
+
+static const struct pm_http_server_events http_events = {
+    .request = request, .head = head, .refused = refused, .drained = drained};
 
 static void open_http(struct pm_gateway *g)
 {

@@ -103,6 +103,7 @@ struct pm_question {
 
 /* endpoints.c */
 void pm_endpoints_request(struct pm_gateway *g, struct pm_exchange *x);
+enum pm_access pm_endpoints_access(const struct pm_http_head *head);
 void pm_ask_manager(struct pm_gateway *g, struct pm_exchange *x, cJSON *question,
                     void (*answered)(struct pm_gateway *g, struct pm_exchange *x, const cJSON *reply));
 void pm_question_answered(struct pm_gateway *g, const struct pm_msg *msg);
@@ -112,6 +113,8 @@ void pm_question_answered(struct pm_gateway *g, const struct pm_msg *msg);
 const struct pm_user *pm_user_of(const struct pm_gateway *g, const struct pm_http_head *head);
 /* True for no client, too. */
 bool pm_user_may_use(const struct pm_user *client, const struct pm_target *t);
+/* True when it is nobody without a key that is known; else why he may not come in. */
+bool pm_admit_stranger(const struct pm_gateway *g, struct pm_exchange *x, const char **why);
 /* False when the request was refused. */
 bool pm_admit(struct pm_gateway *g, struct pm_exchange *x, enum pm_access access);
 

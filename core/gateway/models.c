@@ -70,7 +70,8 @@ static cJSON *target_record(const struct pm_gateway *g, const struct pm_target *
 }
 
 /* A route's name can do what any of its targets can, as far as the largest context. */
-static cJSON *route_record(const struct pm_gateway *g, const struct pm_route *r, const char *name)
+static cJSON *route_record(const struct pm_gateway *g, const struct pm_user *user, const struct pm_route *r,
+                           const char *name)
 {
     long long context = 0;
     unsigned caps = 0;
@@ -79,6 +80,8 @@ static cJSON *route_record(const struct pm_gateway *g, const struct pm_route *r,
     for (size_t i = 0; i < r->n_targets; i++) {
         const struct pm_target *t = &g->conf->targets[r->targets[i]];
         const struct pm_target_state *s = &g->states[t->index];
+        if (!pm_user_may_use(user, t))
+            continue;
         long long own = s->context ? s->context : t->ctx_size;
         context = own > context ? own : context;
         caps |= s->caps;
@@ -90,28 +93,28 @@ static cJSON *route_record(const struct pm_gateway *g, const struct pm_route *r,
     return item;
 }
 
-static bool may_use_any(const struct pm_gateway *g, const struct pm_user *client, const struct pm_route *r)
+static bool may_use_any(const struct pm_gateway *g, const struct pm_user *user, const struct pm_route *r)
 {
     for (size_t i = 0; i < r->n_targets; i++)
-        if (pm_user_may_use(client, &g->conf->targets[r->targets[i]]))
+        if (pm_user_may_use(user, &g->conf->targets[r->targets[i]]))
             return true;
-    return r->fallback >= 0 && pm_user_may_use(client, &g->conf->targets[r->fallback]);
+    return r->fallback >= 0 && pm_user_may_use(user, &g->conf->targets[r->fallback]);
 }
 
 /* What this client may use. */
-static cJSON *all_records(const struct pm_gateway *g, const struct pm_user *client)
+static cJSON *all_records(const struct pm_gateway *g, const struct pm_user *user)
 {
     cJSON *list = cJSON_CreateArray();
     for (size_t i = 0; i < g->conf->n_routes; i++) {
         const struct pm_route *r = &g->conf->routes[i];
-        if (!may_use_any(g, client, r))
+        if (!may_use_any(g, user, r))
             continue;
         for (size_t j = 0; j < r->models.n; j++)
             if (!strchr(r->models.items[j], '*') && !pm_conf_target(g->conf, r->models.items[j]))
-                cJSON_AddItemToArray(list, route_record(g, r, r->models.items[j]));
+                cJSON_AddItemToArray(list, route_record(g, user, r, r->models.items[j]));
     }
     for (size_t i = 0; i < g->conf->n_targets; i++)
-        if (pm_user_may_use(client, &g->conf->targets[i]))
+        if (pm_user_may_use(user, &g->conf->targets[i]))
             cJSON_AddItemToArray(list, target_record(g, &g->conf->targets[i]));
     return list;
 }
@@ -187,10 +190,11 @@ void pm_answer_model(struct pm_gateway *g, struct pm_exchange *x, const char *re
     char *id = pm_percent_decoded(rest, strlen(rest));
     const struct pm_target *t = pm_conf_target(g->conf, id);
     const struct pm_route *r = t ? NULL : pm_conf_route(g->conf, id);
-    if (t)
+    const struct pm_user *user = pm_user_of(g, pm_exchange_head(x));
+    if (t && pm_user_may_use(user, t))
         pm_reply_json(g, x, 200, target_record(g, t));
-    else if (r)
-        pm_reply_json(g, x, 200, route_record(g, r, id));
+    else if (r && may_use_any(g, user, r))
+        pm_reply_json(g, x, 200, route_record(g, user, r, id));
     else
         no_such_model(g, x, id);
     free(id);

@@ -49,6 +49,11 @@ static const char *model_of(const struct pm_call *c)
 
 /* --- the request --- */
 
+static bool wants_usage(const struct pm_call *c)
+{
+    return !c->api.stream || pm_json_true(pm_json_get(c->api.root, "stream_options"), "include_usage");
+}
+
 static int translate(struct pm_call *c, struct pm_error *err)
 {
     const struct pm_target *t = c->target;
@@ -67,8 +72,13 @@ static void pass(struct pm_call *c)
     bool local = t->kind == PM_TARGET_LOCAL, as_stream = local && pm_api_can_assemble(&c->api);
     c->strips_progress =
         local && (as_stream || c->api.stream) && !pm_json_span(&c->api.spans, c->api.body, "return_progress");
-    struct pm_api_wishes wishes = {
-        .as_stream = as_stream, .progress = c->strips_progress, .max_tokens = t->max_tokens, .same_prefix = local};
+    bool chat = c->wire == PM_PROTO_CHAT || c->wire == PM_PROTO_COMPLETIONS;
+    c->strips_usage = !local && chat && c->api.stream && pm_admit_needs_usage(c) && !wants_usage(c);
+    struct pm_api_wishes wishes = {.as_stream = as_stream,
+                                   .progress = c->strips_progress,
+                                   .usage = c->strips_usage,
+                                   .max_tokens = t->max_tokens,
+                                   .same_prefix = local};
     pm_api_body_for_server(&c->api, model_of(c), &wishes, &c->body);
     if (!c->without_thoughts || c->wire != PM_PROTO_MESSAGES)
         return;
@@ -122,11 +132,6 @@ static void from_target(void *arg, const struct pm_canon_event *event)
         pm_resume_event(c->resume, event);
     else
         pm_encoder_event(c->encoder, event);
-}
-
-static bool wants_usage(const struct pm_call *c)
-{
-    return !c->api.stream || pm_json_true(pm_json_get(c->api.root, "stream_options"), "include_usage");
 }
 
 static void open_codec(struct pm_call *c)

@@ -131,6 +131,9 @@ static void read_head(struct pm_conn *c)
     evbuffer_remove(c->in, c->head_text, len);
     const char *why = "";
     int status = pm_http_parse_head(c->head_text, len, &c->x.head, &why);
+    bool body = c->x.head.chunked || c->x.head.length;
+    if (!status && body && c->server->events->head)
+        status = c->server->events->head(c->server->arg, &c->x, &why);
     if (status)
         refuse(c, status, why);
     else

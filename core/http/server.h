@@ -25,6 +25,8 @@ struct pm_http_limits {
 struct pm_http_server_events {
     /* A whole request. The owner replies now or later, exactly once. */
     void (*request)(void *arg, struct pm_exchange *x);
+    /* A head whose body is still to come: 0 to read it, else the status to refuse it with. May be NULL. */
+    int (*head)(void *arg, struct pm_exchange *x, const char **why);
     /* A request that cannot be read: the owner writes a reply with this status; the connection closes after it.
      * The head may lack anything but is never NULL. */
     void (*refused)(void *arg, struct pm_exchange *x, int status, const char *why);

@@ -46,6 +46,13 @@ static void reply_with(struct pm_channel *ch, uint32_t id, const char *key, cJSO
     reply(ch, id, answer);
 }
 
+/* The keys file that is in use. */
+static void reply_keys(struct pm_manager *m, struct pm_channel *ch, uint32_t id)
+{
+    const char *path = m->current ? m->current->bundle->clients.path : m->keys_path;
+    reply_with(ch, id, "path", cJSON_CreateString(path ? path : m->keys_path));
+}
+
 static struct pm_profile *need_profile(struct pm_manager *m, struct pm_channel *ch, uint32_t id, const char *name)
 {
     struct pm_profile *p = name ? pm_profile_find(m, name) : NULL;
@@ -173,6 +180,8 @@ void pm_control_message(struct pm_manager *m, struct pm_channel *ch, const struc
         op_logs(m, ch, msg->id, question);
     } else if (strcmp(op, "metrics") == 0) {
         op_metrics(m, ch, msg->id);
+    } else if (strcmp(op, "keys") == 0) {
+        reply_keys(m, ch, msg->id);
     } else if (strcmp(op, "reload") == 0) {
         pm_manager_reload(m);
         reply_ok(ch, msg->id);
