@@ -53,6 +53,13 @@ void pm_api_request_release(struct pm_api_request *r);
  * session, so nothing after it would be found in a cache. */
 bool pm_api_is_nonce(const char *text);
 
+/* Is the same answer to be expected each time? With temperature 0, or one candidate. */
+bool pm_api_is_deterministic(const struct pm_api_request *r);
+
+/* Appends the body so that two requests which ask for the same have the same text: members in order, without what only
+ * says how to tell it or for whom. */
+void pm_api_canonical(const struct pm_api_request *r, struct pm_buf *out);
+
 /* Frees what only routing needs; the request can still be sent. */
 void pm_api_request_shrink(struct pm_api_request *r);
 

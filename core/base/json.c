@@ -348,7 +348,7 @@ static size_t value_end(const char *text, size_t len, size_t at)
             depth++;
         } else if (depth && (b == '}' || b == ']')) {
             depth--;
-        } else if (!depth && (b == ',' || b == ']')) {
+        } else if (!depth && (b == ',' || b == ']' || b == '}')) {
             break;
         }
     }
@@ -363,9 +363,9 @@ static bool is_blank(char b)
 size_t pm_json_elements(const char *text, size_t len, struct pm_json_value *out, size_t max)
 {
     size_t n = 0, at = 0;
-    if (!len || text[0] != '[')
+    if (!len || (text[0] != '[' && text[0] != '{'))
         return 0;
-    while (n < max && at < len && text[at] != ']') {
+    while (n < max && at < len && text[at] != ']' && text[at] != '}') {
         at++;
         while (at < len && is_blank(text[at]))
             at++;

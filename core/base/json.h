@@ -49,7 +49,8 @@ enum { PM_JSON_KEYS = 4 };
 void pm_json_each(const char *text, size_t len, const char *const *keys, size_t n,
                   void (*fn)(void *arg, char first, const struct pm_json_value *values), void *arg);
 
-/* The texts of an array's elements, at most `max`; how many there are. The array has passed pm_json_scan. */
+/* The texts of an array's elements, or of an object's members with their keys: at most `max`; how many there are. The
+ * text has passed pm_json_scan. */
 size_t pm_json_elements(const char *text, size_t len, struct pm_json_value *out, size_t max);
 
 /* Is the value a string of that word, which has nothing to escape? */

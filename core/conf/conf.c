@@ -58,6 +58,7 @@ struct pm_conf *pm_conf_parse(const struct pm_bundle *bundle, struct pm_diags *d
     struct pm_conf *conf = pm_calloc(1, sizeof(*conf));
     conf->gateway.workers = 1;
     conf->gateway.max_body = 32;
+    conf->gateway.cache_max = 64;
     conf->gateway.keep_alive_ms = 75 * 1000;
     conf->gateway.silence_ms = 5 * 1000;
     conf->gateway.ping_ms = 10 * 1000;

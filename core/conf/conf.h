@@ -83,6 +83,8 @@ struct pm_route {
     char *on_cut;   /* close, error; NULL is close */
     bool resume;    /* a stream that breaks off is gone on with, where that is provably the same answer */
     uint64_t stick_ms;
+    uint64_t cache_ms;           /* answers are kept so long, 0 not at all */
+    bool cache_sampled;          /* also those that would not be the same each time */
     bool refuse_on_policy_error; /* else a failing policy is passed over */
     uint64_t policy_budget_us;
     double weight_waiting, weight_leaving, weight_price;
@@ -108,7 +110,8 @@ struct pm_gateway_conf {
     char *listen;
     char *keys; /* the keys file, NULL: in the state folder */
     long long workers;
-    long long max_body; /* MiB */
+    long long max_body;  /* MiB */
+    long long cache_max; /* MiB of kept answers in each worker */
     char *log_level;
     uint64_t keep_alive_ms;
     uint64_t silence_ms, ping_ms; /* a stream that waits says something after the first, then every second */

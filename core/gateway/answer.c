@@ -12,8 +12,9 @@
 /* A stream is held back no longer than this, content or not. */
 enum { HELD_BYTES_MAX = 64 << 10, HELD_EVENTS_MAX = 64 };
 
-/* A whole answer is held until it is complete up to this size; a refusal is cut there. */
-enum { WHOLE_BYTES_MAX = 256 << 10, TRANSLATED_BYTES_MAX = 16 << 20 };
+/* A whole answer is held until it is complete up to this size; a refusal is cut there. One that is translated or kept
+ * is held up to the second. */
+enum { WHOLE_BYTES_MAX = 256 << 10, KEPT_BYTES_MAX = 16 << 20 };
 
 /* A 5xx within this is worth a second try at the same target. */
 enum { FAST_FAILURE_US = 1000000 };
@@ -57,6 +58,7 @@ void pm_answer_headers(struct pm_call *c)
     snprintf(number, sizeof(number), "%llu", (unsigned long long)ours);
     pm_reply_header(x, "x-pointsman-overhead-us", number);
     pm_admit_headers(c);
+    pm_cached_headers(c);
     if (c->canon && c->canon->dropped.n)
         pm_reply_list_header(x, "x-pointsman-dropped", &c->canon->dropped);
     pm_metrics_observe(c->g->metrics, "pointsman_overhead_seconds", "", (double)ours / 1e6);
@@ -111,6 +113,7 @@ static const char *content_type(struct pm_call *c)
 static void say(struct pm_call *c, const char *data, size_t len)
 {
     pm_resume_note(c, data, len);
+    pm_cached_note(c, data, len);
     pm_reply_send(c->x, data, len);
 }
 
@@ -273,6 +276,8 @@ static void on_event(void *arg, const struct pm_sse_event *event)
         same_identity(c, event, before);
     /* An error is told by whoever ends the stream, once it is clear that the answer does not come from elsewhere. */
     bool own_usage = c->strips_usage && pm_api_event_is_usage(event->data, event->data_len);
+    if (own_usage)
+        pm_cached_note(c, event->raw, event->raw_len);
     if (weigh(c, event) == PM_EVENT_ERROR || own_usage)
         pm_buf_cut(&c->held, before);
 }
@@ -339,6 +344,7 @@ static void assembled(struct pm_call *c, const struct pm_transfer_result *result
     pm_admit_charge(c);
     pm_answer_headers(c);
     forward_headers(c);
+    pm_cached_keep(c, body, strlen(body));
     c->x = NULL;
     pm_reply(x, 200, "application/json; charset=utf-8", body, strlen(body));
     free(body);
@@ -352,6 +358,7 @@ static void complete(struct pm_call *c)
     int status = c->status;
     pm_admit_charge(c);
     say(c, c->held.data, c->held.len);
+    pm_cached_keep_stream(c);
     c->x = NULL;
     pm_reply_end(x);
     pm_call_end(c, status);
@@ -392,7 +399,7 @@ static void stream_done(struct pm_call *c, const struct pm_transfer_result *resu
 
 static bool whole_data(struct pm_call *c, const char *data, size_t len)
 {
-    size_t most = c->decoder ? TRANSLATED_BYTES_MAX : WHOLE_BYTES_MAX, room = most - c->held.len;
+    size_t most = c->decoder || *c->cache_key ? KEPT_BYTES_MAX : WHOLE_BYTES_MAX, room = most - c->held.len;
     if (c->decoder && len > room && c->status < 400) {
         pm_attempt_failed(c, 502, "its answer is larger than the limit", false);
         return true;
@@ -436,6 +443,7 @@ static void send_whole(struct pm_call *c)
     pm_admit_charge(c);
     pm_answer_headers(c);
     forward_headers(c);
+    pm_cached_keep(c, c->held.data, c->held.len);
     c->x = NULL;
     pm_reply(x, status, content_type(c), c->held.data, c->held.len);
     pm_call_end(c, status);

@@ -27,6 +27,7 @@ struct pm_call *pm_call_new(struct pm_gateway *g, struct pm_exchange *x, const s
     pm_buf_init(&c->fail_body, REFUSAL_MAX);
     pm_sse_reader_init(&c->sse);
     pm_sse_reader_init(&c->sent_sse);
+    pm_sse_reader_init(&c->kept_sse);
     pm_buf_init(&c->sent, PM_BUF_OWN_LIMIT);
     pm_timer_init(&c->pause, g->loop, pm_attempt_again, c);
     pm_wait_init(c);
@@ -53,6 +54,8 @@ static void release(void *arg)
     free(c->error_text);
     pm_wire_reset(c);
     pm_resume_release(c);
+    pm_assembly_free(c->kept);
+    pm_sse_reader_release(&c->kept_sse);
     pm_buf_release(&c->body);
     pm_buf_release(&c->held);
     pm_buf_release(&c->failures);
@@ -237,6 +240,11 @@ void pm_call_start(struct pm_gateway *g, struct pm_exchange *x, const struct pm_
 }
 
 void pm_call_admitted(struct pm_call *c)
+{
+    pm_cached_look(c);
+}
+
+void pm_call_go_on(struct pm_call *c)
 {
     if (!choose(c))
         return;

@@ -9,6 +9,7 @@
 #include "core/api/stream.h"
 #include "core/api/translate.h"
 #include "core/api/voice.h"
+#include "core/base/secret.h"
 #include "core/gateway/gateway_priv.h"
 #include "core/http/sse.h"
 
@@ -31,6 +32,10 @@ struct pm_call {
     const struct pm_user *client; /* whose key it came with, or NULL */
     struct pm_limit_use use;      /* of that key, this request in it */
     bool charged;
+    char cache_key[PM_SHA256_HEX]; /* "" when the answer is not one to keep */
+    bool cache_hit;
+    struct pm_assembly *kept; /* of a stream whose answer is to be kept */
+    struct pm_sse_reader kept_sse;
     unsigned rank; /* enum pm_rank */
     struct pm_route_input input;
     struct pm_target_view *views;
@@ -97,8 +102,19 @@ bool pm_call_decide(struct pm_call *c, const char *model);
 void pm_call_refuse(struct pm_call *c, int status, const char *code, const char *message);
 struct pm_call *pm_call_new(struct pm_gateway *g, struct pm_exchange *x, const struct pm_endpoint *e);
 
-/* It may go on: judge, decide, attempt. */
+/* It may go on: was it answered before? */
 void pm_call_admitted(struct pm_call *c);
+/* It was not: judge, decide, attempt. */
+void pm_call_go_on(struct pm_call *c);
+
+/* cached.c */
+/* Answers from what is kept, or lets the call go on. */
+void pm_cached_look(struct pm_call *c);
+/* Bytes of a stream that go to the caller; the whole answer; the stream's answer, now that it is complete. */
+void pm_cached_note(struct pm_call *c, const char *data, size_t len);
+void pm_cached_keep(struct pm_call *c, const char *body, size_t len);
+void pm_cached_keep_stream(struct pm_call *c);
+void pm_cached_headers(struct pm_call *c);
 
 /* admit.c */
 /* Within the limits of its key? pm_call_admitted, or a refusal. */
@@ -119,6 +135,8 @@ void pm_attempt_again(void *call);
 void pm_attempt_end(struct pm_call *c, enum pm_done how);
 
 /* wire.c */
+/* Has the caller asked to be told of usage, where a stream tells it only then? */
+bool pm_wire_wants_usage(const struct pm_call *c);
 /* The protocol in which a target is asked by a caller of that one. */
 enum pm_protocol pm_wire_of(const struct pm_target *t, enum pm_protocol asked);
 /* Can it be asked at all? */

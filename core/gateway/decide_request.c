@@ -58,7 +58,7 @@ static const char *header(void *arg, const char *name)
     return c->x ? pm_http_header(pm_exchange_head(c->x), name) : NULL;
 }
 
-static const struct pm_route *find_route(struct pm_gateway *g, const char *model)
+const struct pm_route *pm_route_of(struct pm_gateway *g, const char *model)
 {
     const struct pm_target *t = pm_conf_target(g->conf, model);
     return t ? &g->direct[t->index] : pm_conf_route(g->conf, model);
@@ -66,7 +66,7 @@ static const struct pm_route *find_route(struct pm_gateway *g, const char *model
 
 bool pm_call_decide(struct pm_call *c, const char *model)
 {
-    const struct pm_route *r = find_route(c->g, model);
+    const struct pm_route *r = pm_route_of(c->g, model);
     if (!r)
         return false;
     long stuck = stuck_to(c->g, r, c->api.conversation);

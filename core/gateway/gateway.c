@@ -137,6 +137,8 @@ static int configure(struct pm_gateway *g, int bundle_fd)
     if (g->conf->gateway.log_level && pm_log_level_parse(g->conf->gateway.log_level, &level) == PM_OK)
         pm_log_init("worker", level);
     init_targets(g);
+    if (g->conf->gateway.cache_max)
+        g->cache = pm_cache_new((size_t)g->conf->gateway.cache_max << 20);
     return load_policies(g);
 }
 
@@ -330,6 +332,7 @@ static void release(struct pm_gateway *g)
     pm_metrics_free(g->metrics);
     release_targets(g);
     free(g->sticky);
+    pm_cache_free(g->cache);
     pm_limits_free(g->limits);
     pm_conf_free(g->conf);
     pm_bundle_free(g->bundle);

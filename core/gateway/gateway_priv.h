@@ -18,6 +18,7 @@
 #include "core/channel/channel.h"
 #include "core/http/server.h"
 #include "core/route/decide.h"
+#include "core/store/cache.h"
 #include "core/store/limits.h"
 #include "core/upstream/breaker.h"
 #include "core/upstream/transfer.h"
@@ -55,6 +56,7 @@ struct pm_gateway {
     struct pm_upstream *up;
     struct pm_http_server *http;
     struct pm_metrics *metrics;
+    struct pm_cache *cache;   /* of answers, NULL for none */
     struct pm_limits *limits; /* of keys; NULL when they cannot be kept */
     struct pm_timer flush_metrics;
     struct pm_target_state *states; /* by index of conf->targets */
@@ -154,6 +156,8 @@ void pm_listeners_tell(struct pm_gateway *g, size_t target);
 void pm_listeners_end(struct pm_gateway *g);
 
 /* decide_request.c */
+/* The route that answers to that name, or NULL. */
+const struct pm_route *pm_route_of(struct pm_gateway *g, const char *model);
 void pm_answer_route(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
 void pm_sticky_note(struct pm_gateway *g, uint64_t conversation, size_t target);
 

@@ -140,11 +140,11 @@ void pm_call_end(struct pm_call *c, int status)
     count_policies(c);
     count_mended(c);
     pm_admit_charge(c);
-    if (c->input.route)
+    if (c->input.route && !c->cache_hit)
         tell_policies(c, status, now);
-    if (good && c->target && c->target->kind != PM_TARGET_LOCAL)
+    if (good && !c->cache_hit && c->target && c->target->kind != PM_TARGET_LOCAL)
         pm_breaker_success(&c->g->states[c->target->index].breaker);
-    if (good && c->has_api && c->target && c->api.conversation)
+    if (good && !c->cache_hit && c->has_api && c->target && c->api.conversation)
         pm_sticky_note(c->g, c->api.conversation, c->target->index);
     pm_attempt_end(c, good ? PM_DONE_OK : PM_DONE_ABANDONED);
     pm_call_free(c);

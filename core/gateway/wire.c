@@ -49,9 +49,18 @@ static const char *model_of(const struct pm_call *c)
 
 /* --- the request --- */
 
-static bool wants_usage(const struct pm_call *c)
+bool pm_wire_wants_usage(const struct pm_call *c)
 {
-    return !c->api.stream || pm_json_true(pm_json_get(c->api.root, "stream_options"), "include_usage");
+    bool chat = c->api.protocol == PM_PROTO_CHAT || c->api.protocol == PM_PROTO_COMPLETIONS;
+    return !chat || !c->api.stream || pm_json_true(pm_json_get(c->api.root, "stream_options"), "include_usage");
+}
+
+/* Usage that must be known although the caller has not asked for it. llama-server tells it anyhow, but not in the
+ * shape that an answer is kept in. */
+static bool needs_usage(const struct pm_call *c)
+{
+    bool local = c->target->kind == PM_TARGET_LOCAL;
+    return !pm_wire_wants_usage(c) && (*c->cache_key || (!local && pm_admit_needs_usage(c)));
 }
 
 static int translate(struct pm_call *c, struct pm_error *err)
@@ -72,8 +81,7 @@ static void pass(struct pm_call *c)
     bool local = t->kind == PM_TARGET_LOCAL, as_stream = local && pm_api_can_assemble(&c->api);
     c->strips_progress =
         local && (as_stream || c->api.stream) && !pm_json_span(&c->api.spans, c->api.body, "return_progress");
-    bool chat = c->wire == PM_PROTO_CHAT || c->wire == PM_PROTO_COMPLETIONS;
-    c->strips_usage = !local && chat && c->api.stream && pm_admit_needs_usage(c) && !wants_usage(c);
+    c->strips_usage = needs_usage(c);
     struct pm_api_wishes wishes = {.as_stream = as_stream,
                                    .progress = c->strips_progress,
                                    .usage = c->strips_usage,
@@ -99,8 +107,10 @@ int pm_wire_set_body(struct pm_call *c, struct pm_error *err)
     if (!c->has_api)
         return PM_OK;
     c->wire = pm_wire_of(c->target, c->api.protocol);
-    if (c->wire != c->api.protocol)
+    if (c->wire != c->api.protocol) {
+        c->strips_usage = needs_usage(c);
         return translate(c, err);
+    }
     pass(c);
     return PM_OK;
 }
@@ -115,11 +125,16 @@ static void to_caller(void *arg, const char *name, const char *data, size_t len)
         pm_assembly_event(c->assembly, name, data, len);
         return;
     }
+    size_t before = c->held.len;
     if (*name)
         pm_buf_addf(&c->held, "event: %s\n", name);
     pm_buf_add(&c->held, "data: ");
     pm_buf_addn(&c->held, data, len);
     pm_buf_add(&c->held, "\n\n");
+    if (!c->strips_usage || !pm_api_event_is_usage(data, len))
+        return;
+    pm_cached_note(c, c->held.data + before, c->held.len - before);
+    pm_buf_cut(&c->held, before);
 }
 
 /* An error is not handed on: what becomes of it is decided by who sees that the answer ends there. */
@@ -141,7 +156,7 @@ static void open_codec(struct pm_call *c)
                                                                                                    : c->target->id,
                                    .created = (long long)time(NULL),
                                    .prompt_tokens = c->api.prompt_tokens,
-                                   .wants_usage = wants_usage(c),
+                                   .wants_usage = pm_wire_wants_usage(c) || c->strips_usage,
                                    .request = c->canon};
     if (c->resuming)
         spec.id = NULL;
