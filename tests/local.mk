@@ -48,7 +48,8 @@ soak: all
 	  $(top_srcdir)/tests/soak/soak.py --with-stop $(SOAK_FLAGS)
 
 agents: all
-	POINTSMAN_BUILD=$(abs_builddir) $(top_srcdir)/tests/e2e/agents/run.sh
+	POINTSMAN=$(abs_builddir)/pointsman POINTSMAN_PLUGINS=$(abs_builddir)/plugins POINTSMAN_BUILD=$(abs_builddir) \
+	  $(top_srcdir)/tests/e2e/agents/run.sh $(AGENTS)
 
 random: all
 	POINTSMAN=$(abs_builddir)/pointsman POINTSMAN_PLUGINS=$(abs_builddir)/plugins \

@@ -22,13 +22,15 @@ libevent-dev
 libcurl4-openssl-dev libcurl4-gnutls-dev libcurl4-nss-dev
 libpcre2-dev
 libssl-dev
+libhiredis-dev
 libcjson-dev
 ca-certificates"
 readonly TEST_PACKAGES="
 libcmocka-dev
 python3
 python3-pytest
-openssl"
+openssl
+redis-server"
 
 # runc is named because another runtime would be taken else.
 readonly ENGINE_PACKAGES="
@@ -38,7 +40,7 @@ iproute2"
 
 # The same for machines without dpkg: commands, and modules of pkg-config.
 readonly BUILD_COMMANDS="cc make autoconf automake pkg-config"
-readonly BUILD_MODULES="libevent_core libevent_pthreads libcurl libpcre2-8 libcrypto libcjson"
+readonly BUILD_MODULES="libevent_core libevent_pthreads libcurl libpcre2-8 libcrypto hiredis libcjson"
 readonly TEST_COMMANDS="python3 openssl"
 readonly TEST_MODULES="cmocka"
 

@@ -6,7 +6,9 @@
 #include "core/base/alloc.h"
 
 /* As text, not as a tree: a tree would take two numbers for one where they differ only in their last digits. */
-static void canonical(const char *text, size_t len, struct pm_buf *out);
+enum { DEPTH_MAX = 16, FIRST_ITEMS = 32 };
+
+static void canonical(const char *text, size_t len, unsigned depth, struct pm_buf *out);
 
 static int by_text(const void *a, const void *b)
 {
@@ -33,12 +35,23 @@ static bool is_idle(const struct pm_json_value *member)
     return false;
 }
 
-/* The members or elements, at most as many as there are bytes. */
-static void list(const char *text, size_t len, bool is_top, struct pm_buf *out)
+static struct pm_json_value *items_of(const char *text, size_t len, size_t *n)
 {
-    bool is_object = *text == '{', first = true;
-    struct pm_json_value *items = pm_calloc(len / 2 + 1, sizeof(*items));
-    size_t n = pm_json_elements(text, len, items, len / 2 + 1);
+    size_t room = FIRST_ITEMS;
+    struct pm_json_value *items = NULL;
+    for (;; room *= 8) {
+        items = pm_realloc(items, room, sizeof(*items));
+        *n = pm_json_elements(text, len, items, room);
+        if (*n < room)
+            return items;
+    }
+}
+
+static void list(const char *text, size_t len, unsigned depth, struct pm_buf *out)
+{
+    bool is_object = *text == '{', is_top = !depth, first = true;
+    size_t n;
+    struct pm_json_value *items = items_of(text, len, &n);
     if (is_object)
         qsort(items, n, sizeof(*items), by_text);
     pm_buf_addn(out, text, 1);
@@ -55,7 +68,7 @@ static void list(const char *text, size_t len, bool is_top, struct pm_buf *out)
             value++;
         if (key)
             pm_buf_add(out, ":");
-        canonical(value, (size_t)(end - value), out);
+        canonical(value, (size_t)(end - value), depth + 1, out);
     }
     pm_buf_add(out, is_object ? "}" : "]");
     free(items);
@@ -74,12 +87,13 @@ static bool unescaped(const char *text, size_t len, struct pm_buf *out)
     return done;
 }
 
-static void canonical(const char *text, size_t len, struct pm_buf *out)
+/* What is nested deeper than requests are stays as it is: each level is read once more. */
+static void canonical(const char *text, size_t len, unsigned depth, struct pm_buf *out)
 {
     if (len && unescaped(text, len, out))
         return;
-    if (len && (*text == '{' || *text == '['))
-        list(text, len, false, out);
+    if (len && depth < DEPTH_MAX && (*text == '{' || *text == '['))
+        list(text, len, depth, out);
     else
         pm_buf_addn(out, text, len);
 }
@@ -87,7 +101,7 @@ static void canonical(const char *text, size_t len, struct pm_buf *out)
 void pm_api_canonical(const struct pm_api_request *r, struct pm_buf *out)
 {
     size_t blank = strspn(r->body, " \t\r\n");
-    list(r->body + blank, r->len - blank, true, out);
+    list(r->body + blank, r->len - blank, 0, out);
 }
 
 bool pm_api_is_deterministic(const struct pm_api_request *r)

@@ -92,7 +92,7 @@ static void take_call(struct pm_decoder *d, const cJSON *said, size_t position)
     if (name && *name && !call->name)
         call->name = pm_strdup(name);
     pm_buf_add(&call->arguments, piece ? piece : "");
-    if (call->opened && !call->closed)
+    if (call->opened && !call->closed && d->block == PM_BLOCK_CALL)
         pm_decoded_delta(d, piece);
     else if (!call->opened)
         advance(d, false);

@@ -42,7 +42,7 @@ static void open_call(struct pm_encoder *e, const struct pm_canon_event *event)
     snprintf(made_up, sizeof(made_up), "call_%zu", e->calls);
     begin_choice(e);
     pm_buf_addf(&e->line, "\"tool_calls\":[{\"index\":%zu,", e->calls++);
-    pm_encoder_member(e, "id", event->call_id && *event->call_id ? event->call_id : made_up);
+    pm_encoder_member(e, "id", pm_encoder_call_id(e, event->call_id, made_up));
     pm_buf_add(&e->line, ",\"type\":\"function\",\"function\":{");
     pm_encoder_member(e, "name", pm_encoder_tool_name(e, event->name));
     pm_buf_add(&e->line, ",\"arguments\":\"\"}}]");

@@ -201,7 +201,9 @@ int pm_chat_read(struct pm_canon *c, struct pm_error *err)
             return rc;
     read_tools(c);
     read_choice(c);
-    c->max_tokens = (long long)pm_json_num(c->tree, "max_completion_tokens", pm_json_num(c->tree, "max_tokens", 0));
+    c->max_tokens = pm_codec_count(c->tree, "max_completion_tokens");
+    if (!c->max_tokens)
+        c->max_tokens = pm_codec_count(c->tree, "max_tokens");
     c->temperature = pm_json_get(c->tree, "temperature");
     c->top_p = pm_json_get(c->tree, "top_p");
     c->top_k = pm_json_get(c->tree, "top_k");
@@ -290,7 +292,7 @@ static int write_results(struct pm_canon *c, const struct pm_parts *parts, cJSON
         if (p->kind != PM_PART_RESULT)
             continue;
         char *text = pm_parts_text(&p->content, "\n");
-        if (p->is_error) {
+        if (p->is_error && strncmp(text, "Error", 5) != 0) {
             char *marked = pm_asprintf("Error: %s", text);
             free(text);
             text = marked;
@@ -443,6 +445,8 @@ cJSON *pm_chat_write(struct pm_canon *c, const struct pm_codec_target *t, struct
         else if (c->turns[i].role == PM_ROLE_ASSISTANT)
             rc = write_assistant(c, &c->turns[i], t, messages, err);
     }
+    if (rc == PM_OK && !messages->child)
+        rc = pm_error_set(err, PM_EINVAL, "nothing was said that could be answered");
     if (rc < 0) {
         cJSON_Delete(body);
         return NULL;

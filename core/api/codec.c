@@ -108,3 +108,9 @@ void pm_codec_read_format(struct pm_canon *c, const cJSON *format, const cJSON *
         c->schema_strict = pm_json_get(schema, "strict");
     }
 }
+
+long long pm_codec_count(const cJSON *object, const char *key)
+{
+    double n = pm_json_num(object, key, 0);
+    return n >= 1 && n < 1e12 ? (long long)n : 0;
+}

@@ -51,6 +51,9 @@ void pm_codec_drop_sampling(struct pm_canon *c, unsigned lacking);
 /* The stop sequences of the field called `key`: a text or texts. */
 void pm_codec_read_stops(struct pm_canon *c, const char *key);
 
+/* A count of tokens; 0 when it is none. */
+long long pm_codec_count(const cJSON *object, const char *key);
+
 /* Is there something in the text that can be seen? */
 bool pm_codec_says(const char *text);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/alloc.h"
+#include "core/base/text.h"
 
 struct pm_decoder *pm_decoder_new(enum pm_protocol p, pm_canon_sink sink, void *arg)
 {
@@ -46,6 +47,9 @@ void pm_decoded_close(struct pm_decoder *d)
     struct pm_canon_event e = {.kind = PM_CANON_CLOSE, .block = d->block, .signature = d->signature};
     if (!d->open)
         return;
+    /* A call without arguments: clients parse what they get. */
+    if (d->block == PM_BLOCK_CALL && !d->block_bytes)
+        pm_decoded_delta(d, "{}");
     d->open = false;
     d->sink(d->arg, &e);
     PM_FREE_AND_NULL(d->signature);
@@ -116,6 +120,28 @@ void pm_decoded_count(long long *field, const cJSON *object, const char *key)
         *field = (long long)n;
 }
 
+/* Parses what a server sent. Bytes that are no UTF-8 become U+FFFD, since what is made of them must be JSON. */
+static cJSON *parse(const char *data, size_t len)
+{
+    if (!len || pm_utf8_bad(data, len) < 0)
+        return len ? cJSON_ParseWithLength(data, len) : NULL;
+    struct pm_buf clean;
+    pm_buf_init(&clean, PM_BUF_OWN_LIMIT);
+    for (size_t at = 0; at < len;) {
+        long bad = pm_utf8_bad(data + at, len - at);
+        size_t good = bad < 0 ? len - at : (size_t)bad;
+        pm_buf_addn(&clean, data + at, good);
+        at += good;
+        if (at < len) {
+            pm_buf_add(&clean, "\xef\xbf\xbd");
+            at++;
+        }
+    }
+    cJSON *root = cJSON_ParseWithLength(clean.data, clean.len);
+    pm_buf_release(&clean);
+    return root;
+}
+
 void pm_decoder_event(struct pm_decoder *d, const char *name, const char *data, size_t len)
 {
     if (d->stopped)
@@ -125,7 +151,7 @@ void pm_decoder_event(struct pm_decoder *d, const char *name, const char *data, 
             pm_decoded_stop(d);
         return;
     }
-    cJSON *root = len ? cJSON_ParseWithLength(data, len) : NULL;
+    cJSON *root = parse(data, len);
     const char *type = pm_json_str(root, "type");
     if (!type)
         type = name;
@@ -144,7 +170,7 @@ void pm_decoder_event(struct pm_decoder *d, const char *name, const char *data, 
 
 bool pm_decoder_whole(struct pm_decoder *d, const char *body, size_t len)
 {
-    cJSON *root = cJSON_ParseWithLength(body, len);
+    cJSON *root = parse(body, len);
     bool good = d->protocol == PM_PROTO_MESSAGES    ? pm_messages_decode_whole(d, root)
                 : d->protocol == PM_PROTO_RESPONSES ? pm_responses_decode_whole(d, root)
                                                     : pm_chat_decode_whole(d, root);

@@ -17,6 +17,7 @@ struct pm_encoder *pm_encoder_new(enum pm_protocol p, const struct pm_encoder_sp
     e->arg = arg;
     pm_buf_init(&e->text, PM_BUF_OWN_LIMIT);
     pm_buf_init(&e->line, PM_BUF_OWN_LIMIT);
+    pm_buf_init(&e->fresh_id, 4096);
     return e;
 }
 
@@ -32,6 +33,7 @@ void pm_encoder_free(struct pm_encoder *e)
     cJSON_Delete(e->output);
     pm_buf_release(&e->text);
     pm_buf_release(&e->line);
+    pm_buf_release(&e->fresh_id);
     free(e);
 }
 
@@ -77,6 +79,29 @@ const char *pm_encoder_tool_name(struct pm_encoder *e, const char *wire_name)
         if (strcmp(request->tools[i].wire_name, wire_name) == 0)
             e->tool = &request->tools[i];
     return e->tool ? e->tool->name : wire_name ? wire_name : "";
+}
+
+static bool was_called(const struct pm_canon *request, const char *id)
+{
+    for (size_t t = 0; request && t < request->n_turns; t++)
+        for (size_t i = 0; i < request->turns[t].parts.n; i++) {
+            const struct pm_part *p = &request->turns[t].parts.items[i];
+            if (p->kind == PM_PART_CALL && p->id && strcmp(p->id, id) == 0)
+                return true;
+        }
+    return false;
+}
+
+/* Some servers count from call_0 in each answer, and agents leave out a call whose id they have seen. */
+const char *pm_encoder_call_id(struct pm_encoder *e, const char *id, const char *made_up)
+{
+    if (!id || !*id)
+        id = made_up;
+    if (!was_called(e->spec.request, id))
+        return id;
+    pm_buf_clear(&e->fresh_id);
+    pm_buf_addf(&e->fresh_id, "%.23s_%08x", id, (unsigned)pm_hash(e->id, strlen(e->id), PM_HASH_SEED));
+    return e->fresh_id.data;
 }
 
 static void start(struct pm_encoder *e, const struct pm_canon_event *event)

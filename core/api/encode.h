@@ -20,7 +20,8 @@ struct pm_encoder {
     struct pm_buf text;          /* and what it has said */
     cJSON *output;               /* responses: the items so far */
     unsigned closings;           /* responses: events that close the block and have been sent already */
-    struct pm_buf line;          /* the event that is being written */
+    struct pm_buf fresh_id;
+    struct pm_buf line; /* the event that is being written */
 };
 
 /* Sends what stands in e->line, and clears it. */
@@ -31,6 +32,10 @@ void pm_encoder_member(struct pm_encoder *e, const char *key, const char *text);
 
 /* The caller's name of the tool that is called. */
 const char *pm_encoder_tool_name(struct pm_encoder *e, const char *wire_name);
+
+/* The id of a call: the target's, made different where the conversation has it already, or `made_up` where there is
+ * none. Valid until the next call of this. */
+const char *pm_encoder_call_id(struct pm_encoder *e, const char *id, const char *made_up);
 
 void pm_chat_encode(struct pm_encoder *e, const struct pm_canon_event *event);
 void pm_messages_encode(struct pm_encoder *e, const struct pm_canon_event *event);

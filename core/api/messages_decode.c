@@ -92,7 +92,8 @@ static void take_delta(struct pm_decoder *d, const cJSON *delta)
         if (text && d->open && d->block == keys[i].block)
             pm_decoded_delta(d, text);
     }
-    keep_signature(d, pm_json_str(delta, "signature"));
+    if (d->open && d->block == PM_BLOCK_THINKING)
+        keep_signature(d, pm_json_str(delta, "signature"));
 }
 
 void pm_messages_decode(struct pm_decoder *d, const char *type, const cJSON *root)

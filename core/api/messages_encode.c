@@ -41,7 +41,7 @@ static void open(struct pm_encoder *e, const struct pm_canon_event *event)
     } else {
         snprintf(made_up, sizeof(made_up), "toolu_%zu", e->index);
         pm_buf_add(&e->line, "\"type\":\"tool_use\",");
-        pm_encoder_member(e, "id", event->call_id && *event->call_id ? event->call_id : made_up);
+        pm_encoder_member(e, "id", pm_encoder_call_id(e, event->call_id, made_up));
         pm_buf_add(&e->line, ",");
         pm_encoder_member(e, "name", pm_encoder_tool_name(e, event->name));
         pm_buf_add(&e->line, ",\"input\":{}}}");

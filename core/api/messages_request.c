@@ -109,6 +109,21 @@ static int read_blocks(struct pm_canon *c, const cJSON *content, struct pm_parts
     return rc;
 }
 
+/* Calls and thoughts are the assistant's, results the user's. */
+static int check_parts(const struct pm_parts *parts, bool assistant, bool inner, const char *where,
+                       struct pm_error *err)
+{
+    for (size_t i = 0; i < parts->n; i++) {
+        const struct pm_part *p = &parts->items[i];
+        bool its = p->kind == PM_PART_CALL || p->kind == PM_PART_THINKING;
+        if ((its && !assistant) || (p->kind == PM_PART_RESULT && (assistant || inner)))
+            return pm_error_set(err, PM_EINVAL, "`%s[%zu].type`: a block of that type cannot stand there", where, i);
+        if (check_parts(&p->content, false, true, where, err) < 0)
+            return PM_EINVAL;
+    }
+    return PM_OK;
+}
+
 static int read_messages(struct pm_canon *c, struct pm_error *err)
 {
     const cJSON *message;
@@ -122,7 +137,8 @@ static int read_messages(struct pm_canon *c, struct pm_error *err)
                                                                                          : PM_ROLE_USER;
         struct pm_turn *turn = r == PM_ROLE_SYSTEM ? pm_canon_turn(c, r) : pm_canon_same_turn(c, r);
         snprintf(where, sizeof(where), "messages[%zu].content", i++);
-        if ((rc = read_blocks(c, pm_json_get(message, "content"), &turn->parts, where, err)) < 0)
+        if ((rc = read_blocks(c, pm_json_get(message, "content"), &turn->parts, where, err)) < 0 ||
+            (rc = check_parts(&turn->parts, r == PM_ROLE_ASSISTANT, false, where, err)) < 0)
             return rc;
     }
     return rc;
@@ -185,7 +201,7 @@ static void read_thinking(struct pm_canon *c)
     if (!type)
         return;
     if (strcmp(type, "enabled") == 0) {
-        c->budget = (long long)pm_json_num(thinking, "budget_tokens", 0);
+        c->budget = pm_codec_count(thinking, "budget_tokens");
         c->effort = pm_effort_of_budget((double)c->budget);
     } else if (strcmp(type, "adaptive") == 0) {
         c->effort = said ? said : PM_EFFORT_MEDIUM;
@@ -201,7 +217,7 @@ int pm_messages_read(struct pm_canon *c, struct pm_error *err)
         return rc;
     read_tools(c);
     read_thinking(c);
-    c->max_tokens = (long long)pm_json_num(c->tree, "max_tokens", 0);
+    c->max_tokens = pm_codec_count(c->tree, "max_tokens");
     c->temperature = pm_json_get(c->tree, "temperature");
     c->top_p = pm_json_get(c->tree, "top_p");
     c->top_k = pm_json_get(c->tree, "top_k");
@@ -325,9 +341,16 @@ static int write_messages(struct pm_canon *c, cJSON *body, struct pm_error *err)
         rc = write_parts(c, &turn->parts, content, err);
     }
     /* One whose only blocks could not be carried over. */
-    for (cJSON *m = messages->child, *next; m; m = next) {
+    for (cJSON *m = messages->child, *before = NULL, *next; m; m = next) {
+        cJSON *blocks = cJSON_GetObjectItemCaseSensitive(m, "content");
         next = m->next;
-        if (!pm_json_get(m, "content")->child)
+        if (before && strcmp(pm_json_str(before, "role"), pm_json_str(m, "role")) == 0)
+            while (blocks->child)
+                cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(before, "content"),
+                                     cJSON_DetachItemFromArray(blocks, 0));
+        if (blocks->child)
+            before = m;
+        else
             cJSON_Delete(cJSON_DetachItemViaPointer(messages, m));
     }
     return rc;

@@ -418,3 +418,16 @@ void pm_api_error_body(bool anthropic, int status, const char *code, const char 
     add_member(out, "code", code);
     pm_buf_add(out, "}}");
 }
+
+bool pm_api_wants_thread(const struct pm_api_request *r)
+{
+    return r->protocol == PM_PROTO_MESSAGES && cJSON_IsObject(pm_json_get(r->root, "thread"));
+}
+
+void pm_api_refuse_thread(struct pm_buf *out)
+{
+    pm_buf_add(
+        out, "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"`thread`: this model's "
+             "server keeps no conversations: send all messages\",\"details\":{\"error_code\":"
+             "\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}}}");
+}

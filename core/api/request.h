@@ -67,4 +67,9 @@ void pm_api_request_shrink(struct pm_api_request *r);
 void pm_api_error_body(bool anthropic, int status, const char *code, const char *message, const char *request_id,
                        struct pm_buf *out);
 
+/* Does a messages request count on a conversation that its answerer keeps? Who keeps none says so in a way that the
+ * SDKs of that API understand: they send it whole then. */
+bool pm_api_wants_thread(const struct pm_api_request *r);
+void pm_api_refuse_thread(struct pm_buf *out);
+
 #endif

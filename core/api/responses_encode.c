@@ -169,6 +169,7 @@ static void open(struct pm_encoder *e, const struct pm_canon_event *event)
 {
     static const char *const prefixes[] = {
         [PM_BLOCK_TEXT] = "msg", [PM_BLOCK_THINKING] = "rs", [PM_BLOCK_CALL] = "fc"};
+    char made_up[32];
     e->block = event->block;
     pm_buf_clear(&e->text);
     free(e->item);
@@ -177,8 +178,8 @@ static void open(struct pm_encoder *e, const struct pm_canon_event *event)
     /* An id that the caller has seen already is kept; another provider's means nothing here. */
     e->item = e->spec.id || !event->id ? pm_asprintf("%s_%s_%zu", prefixes[e->block], e->id, e->index)
                                        : pm_strdup(event->id);
-    e->call_id =
-        event->call_id && *event->call_id ? pm_strdup(event->call_id) : pm_asprintf("call_%s_%zu", e->id, e->index);
+    snprintf(made_up, sizeof(made_up), "call_%zu", e->index);
+    e->call_id = pm_strdup(pm_encoder_call_id(e, event->call_id, made_up));
     e->name = pm_strdup(pm_encoder_tool_name(e, event->block == PM_BLOCK_CALL ? event->name : NULL));
     cJSON *item = item_json(e, "in_progress", NULL);
     item_event(e, "response.output_item.added", item);

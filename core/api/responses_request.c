@@ -226,7 +226,7 @@ int pm_responses_read(struct pm_canon *c, struct pm_error *err)
     cJSON_ArrayForEach (tool, pm_json_get(c->tree, "tools"))
         add_tool(c, tool, NULL);
     read_choice(c);
-    c->max_tokens = (long long)pm_json_num(c->tree, "max_output_tokens", 0);
+    c->max_tokens = pm_codec_count(c->tree, "max_output_tokens");
     c->temperature = pm_json_get(c->tree, "temperature");
     c->top_p = pm_json_get(c->tree, "top_p");
     const cJSON *format = pm_json_get(pm_json_get(c->tree, "text"), "format");
@@ -292,7 +292,7 @@ static int write_result(struct pm_canon *c, const struct pm_part *p, cJSON *inpu
     if (!plain)
         return write_parts(c, &p->content, false, cJSON_AddArrayToObject(item, "output"), err);
     char *text = pm_parts_text(&p->content, "\n");
-    if (p->is_error) {
+    if (p->is_error && strncmp(text, "Error", 5) != 0) {
         char *marked = pm_asprintf("Error: %s", text);
         free(text);
         text = marked;
@@ -397,6 +397,17 @@ cJSON *pm_responses_write(struct pm_canon *c, const struct pm_codec_target *t, s
     for (size_t i = 0; i < c->n_turns && rc == PM_OK; i++)
         if (c->turns[i].role != PM_ROLE_SYSTEM)
             rc = write_turn(c, &c->turns[i], input, err);
+    if (rc == PM_OK && !input->child) {
+        const char *system = pm_json_str(body, "instructions");
+        if (pm_codec_says(system)) {
+            cJSON *message = add_item(input, "message");
+            pm_codec_text(message, "role", "user");
+            pm_codec_text(add_item(cJSON_AddArrayToObject(message, "content"), "input_text"), "text", system);
+            cJSON_DeleteItemFromObjectCaseSensitive(body, "instructions");
+        } else {
+            rc = pm_error_set(err, PM_EINVAL, "nothing was said that could be answered");
+        }
+    }
     if (rc < 0) {
         cJSON_Delete(body);
         return NULL;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/api/decode.h"
 #include "core/api/encode.h"
 #include "core/base/alloc.h"
 
@@ -157,10 +158,19 @@ void pm_said_event(struct pm_said *s, const char *name, const char *data, size_t
     cJSON_Delete(root);
 }
 
+/* Has the caller seen of a call what the decoder has not told yet? */
+static bool is_behind(const struct pm_decoder *d)
+{
+    for (size_t i = 0; i < d->n_calls; i++)
+        if (!d->calls[i].opened && (d->calls[i].id || d->calls[i].name || d->calls[i].arguments.len))
+            return true;
+    return false;
+}
+
 bool pm_said_can_go_on(const struct pm_said *s)
 {
     const struct said_block *last = s->n ? &s->blocks[s->n - 1] : NULL;
-    if (!last || s->stopped || s->unread)
+    if (!last || s->stopped || s->unread || is_behind(s->decoder))
         return false;
     if (s->begun && last->closed)
         return false;

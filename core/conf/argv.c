@@ -231,6 +231,12 @@ void pm_conf_server_env(const struct pm_target *t, bool tells_memory, struct pm_
 {
     for (size_t i = 0; i < t->env.n; i++)
         add_default(env, t->env.items[i]);
+    /* An empty value takes the place of the inherited one. */
+    for (size_t i = 0; t->hidden_env && i < t->hidden_env->n; i++) {
+        char *empty = pm_asprintf("%s=", t->hidden_env->items[i]);
+        add_default(env, empty);
+        free(empty);
+    }
     /* The lines with "buffer size" are of this level; all that comes with them costs a load some milliseconds. */
     if (tells_memory)
         add_default(env, "LLAMA_ARG_LOG_VERBOSITY=4");

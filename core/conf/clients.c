@@ -23,6 +23,8 @@ static const struct pm_key client_keys[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
+enum { KEY_NAME_MAX = 16 };
+
 static const char scheme[] = "sha256:";
 
 static bool is_hash(const char *text)
@@ -53,7 +55,14 @@ static void add_client(struct pm_conf *conf, const struct pm_ini_section *s, str
     *c = (struct pm_user){.id = pm_strdup(s->name), .file = s->file, .line = s->line};
     for (size_t i = 0; i < s->n; i++) {
         unsigned scope;
-        if (!pm_key_set(client_keys, COUNT(client_keys), c, s->file, &s->entries[i], &scope, &diags->errors))
+        if (pm_key_set(client_keys, COUNT(client_keys), c, s->file, &s->entries[i], &scope, &diags->errors))
+            continue;
+        /* What is long may be a key that slipped in: it is not repeated. */
+        if (strlen(s->entries[i].key) > KEY_NAME_MAX)
+            pm_diag(&diags->errors, s->file, s->entries[i].line,
+                    "this is no key of the keys file: HASH, TARGETS, RPM, TPM, BUDGET, PRIORITY, LOCAL_ONLY, ADMIN, "
+                    "CREATED are");
+        else
             pm_key_unknown(client_keys, COUNT(client_keys), s->file, &s->entries[i], &diags->errors);
     }
     if (!is_hash(c->hash))

@@ -40,6 +40,12 @@ static bool read_routes(struct pm_conf *conf, const struct pm_bundle *bundle, st
     return usable;
 }
 
+static void hide(struct pm_conf *conf, const char *name)
+{
+    if (name && !pm_strv_has(&conf->hidden_env, name))
+        pm_strv_add(&conf->hidden_env, name, strlen(name));
+}
+
 /* What follows from several settings together. */
 static void settle(struct pm_conf *conf, const char *models_path, struct pm_diags *diags)
 {
@@ -71,7 +77,14 @@ struct pm_conf *pm_conf_parse(const struct pm_bundle *bundle, struct pm_diags *d
     settle(conf, bundle->models.path, diags);
     bool usable = diags->errors.n == 0;
     usable &= read_routes(conf, bundle, diags);
+    hide(conf, conf->gateway.redis_password_env);
+    for (size_t i = 0; i < conf->n_targets; i++)
+        hide(conf, conf->targets[i].api_key_env);
+    for (size_t i = 0; i < conf->n_targets; i++)
+        conf->targets[i].hidden_env = &conf->hidden_env;
     size_t faults = diags->errors.n;
+    conf->clients_ini.is_secret = true;
+    conf->needs_key = bundle->clients.text != NULL;
     if (bundle->clients.text)
         pm_ini_parse(&conf->clients_ini, bundle->clients.path, bundle->clients.text, diags);
     pm_conf_read_clients(conf, diags);
@@ -97,6 +110,7 @@ void pm_conf_free(struct pm_conf *conf)
     free(conf->routes);
     free(conf->clients);
     pm_ini_release(&conf->clients_ini);
+    pm_strv_release(&conf->hidden_env);
     pm_gateway_conf_release(&conf->gateway);
     pm_strv_release(&conf->manager.preload);
     pm_ini_release(&conf->models_ini);

@@ -51,6 +51,7 @@ struct pm_target {
     char *n_gpu_layers, *fit, *fit_target, *fit_ctx, *split_mode, *tensor_split, *main_gpu, *flash_attn;
     char *kv_k, *kv_v, *extra_args, *driver; /* driver: NULL is process */
     struct pm_strv env;                      /* NAME=value */
+    const struct pm_strv *hidden_env;        /* pm_conf's */
     long long slots;                         /* 0: as the server says */
     long long queue;                         /* waiting requests at most */
     uint64_t ttl_ms;                         /* 0: stays */
@@ -108,6 +109,10 @@ struct pm_user {
 
 struct pm_gateway_conf {
     char *listen;
+    char *redis; /* redis://HOST[:PORT][/DB] or unix:/path, as it stands there; taken apart: */
+    char *redis_host, *redis_path;
+    int redis_port, redis_db;
+    char *redis_password_env, *redis_prefix;
     char *keys; /* the keys file, NULL: in the state folder */
     long long workers;
     long long max_body;  /* MiB */
@@ -131,10 +136,12 @@ struct pm_conf {
     size_t n_targets;
     struct pm_route *routes;
     size_t n_routes;
-    struct pm_user *clients;
+    struct pm_user *clients; /* those with keys */
     size_t n_clients;
+    bool needs_key; /* there is a keys file, though it may be empty: then nobody may come in */
     struct pm_gateway_conf gateway;
     struct pm_manager_conf manager;
+    struct pm_strv hidden_env; /* variables with keys in them: not for model servers and commands */
     struct pm_ini models_ini, routes_ini, clients_ini; /* what the strings above were read from */
 };
 

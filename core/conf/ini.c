@@ -45,12 +45,16 @@ static void add_section(struct pm_ini *ini, const char *file, int line, const ch
     ini->sections[ini->n++] = (struct pm_ini_section){.name = pm_strndup(name, len), .file = file, .line = line};
 }
 
-static void add_entry(struct pm_ini_section *s, const char *text, size_t len, int line, struct pm_diags *diags)
+static void add_entry(struct pm_ini *ini, const char *text, size_t len, int line, struct pm_diags *diags)
 {
+    struct pm_ini_section *s = &ini->sections[ini->n - 1];
     const char *eq = memchr(text, '=', len);
     if (!eq) {
         pm_diag(&diags->errors, s->file, line, "`%.*s` is neither [section], KEY=VALUE nor # comment",
-                len > 60 ? 60 : (int)len, text);
+                ini->is_secret ? 0
+                : len > 60     ? 60
+                               : (int)len,
+                text);
         return;
     }
     const char *key = text, *val = eq + 1;
@@ -60,7 +64,7 @@ static void add_entry(struct pm_ini_section *s, const char *text, size_t len, in
     for (size_t i = 0; i < s->n; i++) {
         if (strlen(s->entries[i].key) == key_len && memcmp(s->entries[i].key, key, key_len) == 0) {
             pm_diag(&diags->errors, s->file, line, "%.*s stands twice in [%s], first in line %d: remove one",
-                    (int)key_len, key, s->name, s->entries[i].line);
+                    ini->is_secret ? 0 : (int)key_len, key, s->name, s->entries[i].line);
             return;
         }
     }
@@ -89,7 +93,7 @@ static void parse_line(struct pm_ini *ini, size_t first, const char *file, int l
     if (ini->n == first)
         pm_diag(&diags->errors, file, line, "a [section] header must come before the first KEY=VALUE");
     else
-        add_entry(&ini->sections[ini->n - 1], text, len, line, diags);
+        add_entry(ini, text, len, line, diags);
 }
 
 void pm_ini_parse(struct pm_ini *ini, const char *file, const char *text, struct pm_diags *diags)

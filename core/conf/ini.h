@@ -6,6 +6,7 @@
 #ifndef PM_CONF_INI_H
 #define PM_CONF_INI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/base/text.h"
@@ -26,6 +27,7 @@ struct pm_ini_section {
 struct pm_ini {
     struct pm_ini_section *sections;
     size_t n;
+    bool is_secret; /* faults do not repeat what stands there */
 };
 
 /* What is wrong with a configuration, a sentence each: `file:line: what, and the fix`. */

@@ -40,6 +40,9 @@ static const struct pm_key route_keys[] = {
 static const struct pm_key gateway_keys[] = {
     {"LISTEN", PM_KEY_STRING, offsetof(struct pm_gateway_conf, listen), 0, 0, 0, NULL},
     {"KEYS", PM_KEY_STRING, offsetof(struct pm_gateway_conf, keys), 0, 0, 0, NULL},
+    {"REDIS", PM_KEY_STRING, offsetof(struct pm_gateway_conf, redis), 0, 0, 0, NULL},
+    {"REDIS_PASSWORD_ENV", PM_KEY_STRING, offsetof(struct pm_gateway_conf, redis_password_env), 0, 0, 0, NULL},
+    {"REDIS_PREFIX", PM_KEY_STRING, offsetof(struct pm_gateway_conf, redis_prefix), 0, 0, 0, NULL},
     {"WORKERS", PM_KEY_INT, offsetof(struct pm_gateway_conf, workers), 1, 64, 0, NULL},
     {"MAX_BODY", PM_KEY_INT, offsetof(struct pm_gateway_conf, max_body), 1, 1024, 0, NULL},
     {"CACHE_MAX", PM_KEY_INT, offsetof(struct pm_gateway_conf, cache_max), 0, 1e6, 0, NULL},
@@ -165,6 +168,40 @@ static void raw_route_release(struct raw_route *raw)
     free(raw->on_policy_error);
 }
 
+/* Takes REDIS apart. A password in it would stand in a file. */
+static bool read_redis(struct pm_gateway_conf *g)
+{
+    static const char scheme[] = "redis://", socket[] = "unix:";
+    const char *text = g->redis;
+    long long port = 6379, db = 0;
+    if (strncmp(text, socket, sizeof(socket) - 1) == 0) {
+        g->redis_path = pm_strdup(text + sizeof(socket) - 1);
+        return *g->redis_path == '/';
+    }
+    if (strncmp(text, scheme, sizeof(scheme) - 1) != 0 || strchr(text, '@'))
+        return false;
+    text += sizeof(scheme) - 1;
+    size_t host = strcspn(text, ":/"), digits = text[host] == ':' ? strcspn(text + host + 1, "/") : 0;
+    char *number = pm_strndup(text + host + 1, digits);
+    const char *rest = text + host + (text[host] == ':') + digits;
+    bool good = host && (text[host] != ':' || pm_int_parse(number, 1, 65535, &port) == PM_OK);
+    free(number);
+    if (*rest == '/' && rest[1])
+        good &= pm_int_parse(rest + 1, 0, 1000, &db) == PM_OK;
+    g->redis_host = pm_strndup(text, host);
+    g->redis_port = (int)port;
+    g->redis_db = (int)db;
+    return good;
+}
+
+static void check_redis(struct pm_gateway_conf *g, const struct pm_ini_section *s, struct pm_diags *diags)
+{
+    if (g->redis && !g->redis_host && !g->redis_path && !read_redis(g))
+        pm_diag(&diags->errors, s->file, s->line,
+                "[gateway] REDIS: redis://HOST[:PORT][/DB] or unix:/path is expected; a password comes from "
+                "REDIS_PASSWORD_ENV=NAME");
+}
+
 bool pm_conf_read_route(struct pm_conf *conf, const char *path, size_t first, size_t end, struct pm_diags *diags)
 {
     size_t faults = diags->errors.n;
@@ -179,6 +216,7 @@ bool pm_conf_read_route(struct pm_conf *conf, const char *path, size_t first, si
         } else if (strcmp(s->name, "gateway") == 0) {
             gateway = true;
             read_keys(gateway_keys, COUNT(gateway_keys), &conf->gateway, s, diags);
+            check_redis(&conf->gateway, s, diags);
         } else if (strncmp(s->name, "policy ", 7) != 0) {
             pm_diag(&diags->errors, s->file, s->line,
                     "[%s]: a route file has one [route] and [policy NAME] sections, or [gateway]", s->name);
@@ -215,5 +253,7 @@ void pm_route_release(struct pm_route *r)
 
 void pm_gateway_conf_release(struct pm_gateway_conf *g)
 {
+    free(g->redis_host);
+    free(g->redis_path);
     pm_key_release(gateway_keys, COUNT(gateway_keys), g);
 }

@@ -24,7 +24,7 @@ const struct pm_user *pm_user_of(const struct pm_gateway *g, const struct pm_htt
     char hash[PM_SHA256_HEX];
     const char *key = key_of(head);
     const struct pm_user *found = NULL;
-    if (!key || !g->conf->n_clients)
+    if (!key || !g->conf->needs_key)
         return NULL;
     pm_sha256_hex(key, strlen(key), hash);
     for (size_t i = 0; i < g->conf->n_clients; i++)
@@ -47,7 +47,7 @@ bool pm_admit_stranger(const struct pm_gateway *g, struct pm_exchange *x, const 
     const struct pm_http_head *head = pm_exchange_head(x);
     *why = key_of(head) ? "the key is not known here: `pointsman key add NAME` on this machine makes one"
                         : "a key is needed: `pointsman key add NAME` on this machine makes one";
-    return !g->conf->n_clients || pm_user_of(g, head);
+    return !g->conf->needs_key || pm_user_of(g, head);
 }
 
 bool pm_admit(struct pm_gateway *g, struct pm_exchange *x, enum pm_access access)
@@ -119,18 +119,29 @@ static void refuse(struct pm_call *c, enum pm_limit met)
     pm_call_refuse(c, 429, "rate_limit_exceeded", text);
 }
 
-void pm_admit_call(struct pm_call *c)
+void pm_admit_decided(struct pm_call *c, enum pm_limit met)
 {
-    if (!has_limits(c->client) || !c->g->limits) {
-        pm_call_admitted(c);
-        return;
-    }
-    struct pm_limit_rules rules = rules_of(c->client);
-    enum pm_limit met = pm_limits_take(c->g->limits, c->client->hash, &rules, pm_clock_wall_s(), &c->use);
     if (met == PM_LIMIT_NONE)
         pm_call_admitted(c);
     else
         refuse(c, met);
+}
+
+void pm_admit_here(struct pm_call *c)
+{
+    struct pm_limit_rules rules = rules_of(c->client);
+    enum pm_limit met = PM_LIMIT_NONE;
+    if (c->g->limits)
+        met = pm_limits_take(c->g->limits, c->client->hash, &rules, pm_clock_wall_s(), &c->use);
+    pm_admit_decided(c, met);
+}
+
+void pm_admit_call(struct pm_call *c)
+{
+    if (!has_limits(c->client))
+        pm_call_admitted(c);
+    else if (!pm_shared_take(c))
+        pm_admit_here(c);
 }
 
 bool pm_admit_needs_usage(const struct pm_call *c)
@@ -151,4 +162,5 @@ void pm_admit_charge(struct pm_call *c)
         prompt += u->cached;
     double cost = ((double)prompt * c->target->price_in + (double)output * c->target->price_out) / 1e6;
     pm_limits_charge(c->g->limits, c->client->hash, pm_clock_wall_s(), prompt + output, cost);
+    pm_shared_charge(c->g, c->client, prompt + output, cost);
 }

@@ -91,6 +91,14 @@ static void send_request(struct pm_call *c, const char *address)
     bool local = t->kind == PM_TARGET_LOCAL;
     struct pm_error err = {0};
     pm_answer_reset(c);
+    if (t->kind != PM_TARGET_ANTHROPIC && c->has_api && pm_api_wants_thread(&c->api)) {
+        pm_buf_clear(&c->fail_body);
+        pm_api_refuse_thread(&c->fail_body);
+        free(c->fail_type);
+        c->fail_type = pm_strdup("application/json");
+        pm_attempt_failed(c, 400, "it keeps no conversations", false);
+        return;
+    }
     if (pm_wire_set_body(c, &err) < 0) {
         pm_attempt_failed(c, 400, err.msg, false);
         return;
@@ -191,9 +199,11 @@ void pm_attempt_later(struct pm_call *c, unsigned seconds)
 static void count_failure(struct pm_call *c)
 {
     bool refused = c->status >= 400 && c->status < 500;
-    if (c->target->kind != PM_TARGET_LOCAL && c->sent_us && !refused)
+    if (c->target->kind != PM_TARGET_LOCAL && c->sent_us && !refused) {
         pm_breaker_failure(&c->g->states[c->target->index].breaker, pm_clock_ms(),
                            pm_clock_us() - c->sent_us > SLOW_FAILURE_US);
+        pm_shared_breaker(c->g, c->target);
+    }
 }
 
 void pm_attempt_failed(struct pm_call *c, int status, const char *why, bool again)

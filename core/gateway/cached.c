@@ -25,9 +25,17 @@ static void set_key(struct pm_call *c)
     struct pm_buf text;
     pm_buf_init(&text, PM_BUF_OWN_LIMIT);
     pm_buf_addf(&text, "%s\n%s\n", pm_protocol_name(c->api.protocol), c->input.route->id);
-    for (size_t i = 0; i < c->g->conf->n_targets; i++)
-        pm_buf_add(&text, pm_user_may_use(c->client, &c->g->conf->targets[i]) ? "1" : "0");
-    pm_buf_add(&text, "\n");
+    for (size_t i = 0; i < c->input.route->n_targets; i++) {
+        const struct pm_target *t = &c->g->conf->targets[c->input.route->targets[i]];
+        const char *where = t->base_url ? t->base_url : t->url ? t->url : "";
+        if (pm_user_may_use(c->client, t))
+            pm_buf_addf(&text, "%s\t%s\t%s\n", t->id, t->model ? t->model : "", where);
+    }
+    static const char *const headers[] = {"anthropic-version", "anthropic-beta", "openai-beta"};
+    for (size_t i = 0; i < sizeof(headers) / sizeof(*headers); i++) {
+        const char *value = pm_http_header(pm_exchange_head(c->x), headers[i]);
+        pm_buf_addf(&text, "%s\n", value ? value : "");
+    }
     pm_api_canonical(&c->api, &text);
     pm_sha256_hex(text.data, text.len, c->cache_key);
     pm_buf_release(&text);
@@ -98,6 +106,13 @@ void pm_cached_look(struct pm_call *c)
     c->input.route = pm_route_of(c->g, c->model);
     if (is_cacheable(c))
         set_key(c);
+    bool here = *c->cache_key && pm_cache_get(c->g->cache, c->cache_key, pm_clock_ms());
+    if (here || !pm_shared_look(c))
+        pm_cached_look_here(c);
+}
+
+void pm_cached_look_here(struct pm_call *c)
+{
     const struct pm_cached *kept = *c->cache_key ? pm_cache_get(c->g->cache, c->cache_key, pm_clock_ms()) : NULL;
     if (kept && answer(c, kept))
         return;
@@ -131,6 +146,7 @@ void pm_cached_keep(struct pm_call *c, const char *body, size_t len)
         return;
     struct pm_cached what = {.body = body, .len = len, .target = c->target->id, .at_ms = pm_clock_ms()};
     pm_cache_put(c->g->cache, c->cache_key, &what, c->input.route->cache_ms);
+    pm_shared_keep(c, &what);
 }
 
 void pm_cached_keep_stream(struct pm_call *c)

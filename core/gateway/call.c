@@ -7,6 +7,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/gateway/call_priv.h"
+#include "core/store/redis.h"
 
 enum { REFUSAL_MAX = 512 << 10 };
 
@@ -70,6 +71,7 @@ static void release(void *arg)
 void pm_call_free(struct pm_call *c)
 {
     pm_attempt_end(c, PM_DONE_ABANDONED);
+    pm_redis_cancel(c->ask);
     pm_timer_clear(&c->deadline);
     pm_timer_clear(&c->pause);
     pm_timer_clear(&c->ping);

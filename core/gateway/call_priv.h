@@ -32,6 +32,7 @@ struct pm_call {
     const struct pm_user *client; /* whose key it came with, or NULL */
     struct pm_limit_use use;      /* of that key, this request in it */
     bool charged;
+    struct pm_redis_ask *ask;      /* what is waited for, NULL for nothing */
     char cache_key[PM_SHA256_HEX]; /* "" when the answer is not one to keep */
     bool cache_hit;
     struct pm_assembly *kept; /* of a stream whose answer is to be kept */
@@ -108,8 +109,9 @@ void pm_call_admitted(struct pm_call *c);
 void pm_call_go_on(struct pm_call *c);
 
 /* cached.c */
-/* Answers from what is kept, or lets the call go on. */
+/* Answers from what is kept, or lets the call go on; the second does not ask other gateways. */
 void pm_cached_look(struct pm_call *c);
+void pm_cached_look_here(struct pm_call *c);
 /* Bytes of a stream that go to the caller; the whole answer; the stream's answer, now that it is complete. */
 void pm_cached_note(struct pm_call *c, const char *data, size_t len);
 void pm_cached_keep(struct pm_call *c, const char *body, size_t len);
@@ -119,11 +121,20 @@ void pm_cached_headers(struct pm_call *c);
 /* admit.c */
 /* Within the limits of its key? pm_call_admitted, or a refusal. */
 void pm_admit_call(struct pm_call *c);
+/* By this machine's own counts; by somebody's word. */
+void pm_admit_here(struct pm_call *c);
+void pm_admit_decided(struct pm_call *c, enum pm_limit met);
 void pm_admit_headers(struct pm_call *c);
 /* Before the caller hears the end: what he asks next is counted on top of it. Once for a call. */
 void pm_admit_charge(struct pm_call *c);
 /* Must it be known what the answer used? */
 bool pm_admit_needs_usage(const struct pm_call *c);
+
+/* shared.c: the first two are false when nobody can be asked; else pm_admit_* or pm_cached_look_here follows. */
+bool pm_shared_take(struct pm_call *c);
+bool pm_shared_look(struct pm_call *c);
+void pm_shared_keep(struct pm_call *c, const struct pm_cached *what);
+void pm_shared_place(struct pm_call *c);
 
 /* attempt.c */
 void pm_attempt_next(struct pm_call *c);

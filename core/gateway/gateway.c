@@ -320,6 +320,7 @@ static void release_targets(struct pm_gateway *g)
 
 static void release(struct pm_gateway *g)
 {
+    pm_shared_end(g);
     flush_metrics(g);
     while (g->calls)
         pm_call_free(g->calls);
@@ -360,6 +361,7 @@ int pm_gateway_run(int channel_fd, int bundle_fd, int listen_fd, int limits_fd)
         g.exit_code = 1;
     } else {
         g.up = pm_upstream_new(g.loop);
+        pm_shared_start(&g);
         open_http(&g);
         pm_loop_on_signal(g.loop, SIGTERM, on_terminate, &g);
         pm_timer_set(&g.flush_metrics, METRICS_EVERY_MS);

@@ -31,11 +31,12 @@ struct pm_target_state {
     unsigned caps;
     bool caps_known;
     long long context;
-    char *down;                /* why it cannot be used at present, or NULL */
-    uint64_t down_until_ms;    /* after which it can, 0 for no such time */
-    char *address;             /* where it listens: "unix:/path" or the beginning of a URL */
-    struct pm_breaker breaker; /* of a cloud model; the manager looks after the local ones */
-    char *state;               /* as the manager names it */
+    char *down;                  /* why it cannot be used at present, or NULL */
+    uint64_t down_until_ms;      /* after which it can, 0 for no such time */
+    char *address;               /* where it listens: "unix:/path" or the beginning of a URL */
+    bool shared_open, told_open; /* the breaker, as others know it; opened by another one */
+    struct pm_breaker breaker;   /* of a cloud model; the manager looks after the local ones */
+    char *state;                 /* as the manager names it */
 };
 
 enum { PM_STICKY_MAX = 4096 };
@@ -57,6 +58,7 @@ struct pm_gateway {
     struct pm_http_server *http;
     struct pm_metrics *metrics;
     struct pm_cache *cache;   /* of answers, NULL for none */
+    struct pm_redis *redis;   /* shared with other gateways, NULL for none */
     struct pm_limits *limits; /* of keys; NULL when they cannot be kept */
     struct pm_timer flush_metrics;
     struct pm_target_state *states; /* by index of conf->targets */
@@ -119,6 +121,13 @@ bool pm_user_may_use(const struct pm_user *client, const struct pm_target *t);
 bool pm_admit_stranger(const struct pm_gateway *g, struct pm_exchange *x, const char **why);
 /* False when the request was refused. */
 bool pm_admit(struct pm_gateway *g, struct pm_exchange *x, enum pm_access access);
+
+/* shared.c */
+void pm_shared_start(struct pm_gateway *g);
+void pm_shared_end(struct pm_gateway *g);
+void pm_shared_charge(struct pm_gateway *g, const struct pm_user *user, long long tokens, double cost);
+/* It has opened or closed, perhaps: others are told. */
+void pm_shared_breaker(struct pm_gateway *g, const struct pm_target *t);
 
 /* replies.c */
 void pm_new_request_id(struct pm_gateway *g, char *out, size_t size);

@@ -128,6 +128,19 @@ static void tell_policies(struct pm_call *c, int status, uint64_t now)
     pm_policies_outcome(c->g->policies, c->input.route, &outcome);
 }
 
+static void breaker_success(struct pm_call *c)
+{
+    pm_breaker_success(&c->g->states[c->target->index].breaker);
+    pm_shared_breaker(c->g, c->target);
+}
+
+/* Where the conversation's prompt is in a cache now. */
+static void note_place(struct pm_call *c)
+{
+    pm_sticky_note(c->g, c->api.conversation, c->target->index);
+    pm_shared_place(c);
+}
+
 void pm_call_end(struct pm_call *c, int status)
 {
     uint64_t now = pm_clock_us();
@@ -143,9 +156,9 @@ void pm_call_end(struct pm_call *c, int status)
     if (c->input.route && !c->cache_hit)
         tell_policies(c, status, now);
     if (good && !c->cache_hit && c->target && c->target->kind != PM_TARGET_LOCAL)
-        pm_breaker_success(&c->g->states[c->target->index].breaker);
+        breaker_success(c);
     if (good && !c->cache_hit && c->has_api && c->target && c->api.conversation)
-        pm_sticky_note(c->g, c->api.conversation, c->target->index);
+        note_place(c);
     pm_attempt_end(c, good ? PM_DONE_OK : PM_DONE_ABANDONED);
     pm_call_free(c);
 }

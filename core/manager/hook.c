@@ -72,7 +72,7 @@ static void too_long(void *arg)
     kill_group(h);
 }
 
-static pid_t spawn(struct pm_strv *words, const char *profile, const char *event)
+static pid_t spawn(struct pm_strv *words, const char *profile, const char *event, const struct pm_strv *hidden)
 {
     char **argv = pm_calloc(words->n + 1, sizeof(*argv));
     memcpy(argv, words->items, words->n * sizeof(*argv));
@@ -82,6 +82,8 @@ static pid_t spawn(struct pm_strv *words, const char *profile, const char *event
         setpgid(0, 0);
         dup2(null, 0);
         dup2(2, 1);
+        for (size_t i = 0; hidden && i < hidden->n; i++)
+            unsetenv(hidden->items[i]);
         setenv("POINTSMAN_PROFILE", profile, 1);
         setenv("POINTSMAN_EVENT", event, 1);
         execvp(argv[0], argv);
@@ -96,7 +98,7 @@ static pid_t spawn(struct pm_strv *words, const char *profile, const char *event
 }
 
 struct pm_hook *pm_hook_run(struct pm_loop *loop, const char *command, const char *profile, const char *event,
-                            uint64_t limit_ms, void (*done)(void *arg), void *arg)
+                            const struct pm_strv *hidden, uint64_t limit_ms, void (*done)(void *arg), void *arg)
 {
     struct pm_hook *h = pm_calloc(1, sizeof(*h));
     struct pm_strv words = {0};
@@ -108,7 +110,7 @@ struct pm_hook *pm_hook_run(struct pm_loop *loop, const char *command, const cha
     pm_timer_init(&h->limit, loop, too_long, h);
     /* An open quote was told by the reader of models.conf. */
     if (pm_conf_split_words(command, &words) == PM_OK && words.n)
-        h->pid = spawn(&words, profile, event);
+        h->pid = spawn(&words, profile, event, hidden);
     h->child = h->pid > 0 ? pm_child_watch(loop, h->pid, ended, h, &err) : NULL;
     pm_timer_set(&h->limit, h->child ? limit_ms : 0);
     pm_strv_release(&words);

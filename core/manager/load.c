@@ -17,6 +17,12 @@ enum { MEMORY_LOOK_MS = 10, MEMORY_MOST_MS = 5000 };
 /* Asked more often, a llama-server does not notice that a client has left. */
 enum { STRANGERS_LOOK_MS = 2000, STRANGERS_LIMIT_MS = 2000 };
 
+/* Variables with keys in them are not for commands. */
+static const struct pm_strv *hidden(const struct pm_profile *p)
+{
+    return p->m->current ? &p->m->current->conf->hidden_env : NULL;
+}
+
 static uint64_t hook_limit(const struct pm_profile *p)
 {
     return p->conf && p->conf->hook_ms ? p->conf->hook_ms : PM_HOOK_LIMIT_MS;
@@ -94,7 +100,7 @@ void pm_load_begin(struct pm_profile *p)
         return;
     }
     p->step = PM_STEP_ON_LOAD;
-    p->hook = pm_hook_run(p->m->loop, p->conf->on_load, p->id, "ON_LOAD", hook_limit(p), on_load_done, p);
+    p->hook = pm_hook_run(p->m->loop, p->conf->on_load, p->id, "ON_LOAD", hidden(p), hook_limit(p), on_load_done, p);
 }
 
 static void on_unload_done(void *arg)
@@ -116,7 +122,7 @@ static void undone(void *arg)
 void pm_load_undo(struct pm_profile *p)
 {
     if (p->on_unload && !p->hook)
-        p->hook = pm_hook_run(p->m->loop, p->on_unload, p->id, "ON_UNLOAD", hook_limit(p), undone, p);
+        p->hook = pm_hook_run(p->m->loop, p->on_unload, p->id, "ON_UNLOAD", hidden(p), hook_limit(p), undone, p);
     PM_FREE_AND_NULL(p->on_unload);
 }
 
@@ -127,7 +133,7 @@ void pm_unload_end(struct pm_profile *p)
         return;
     }
     p->step = PM_STEP_ON_UNLOAD;
-    p->hook = pm_hook_run(p->m->loop, p->on_unload, p->id, "ON_UNLOAD", hook_limit(p), on_unload_done, p);
+    p->hook = pm_hook_run(p->m->loop, p->on_unload, p->id, "ON_UNLOAD", hidden(p), hook_limit(p), on_unload_done, p);
     PM_FREE_AND_NULL(p->on_unload);
 }
 

@@ -34,7 +34,8 @@ struct pm_worker {
     pid_t pid;
     struct pm_child *child;
     struct pm_channel *channel;
-    char *stage; /* the file whose code it was about to run */
+    uint32_t shared; /* 1: it has its connection to Redis */
+    char *stage;     /* the file whose code it was about to run */
     char *failed_plugin, *failure;
 };
 

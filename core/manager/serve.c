@@ -57,6 +57,12 @@ static struct pm_generation *read_generation(struct pm_manager *m)
         return NULL;
     }
     struct pm_generation *g = NULL;
+    if (m->current && m->current->conf->needs_key && !bundle->clients.text) {
+        /* It may be on its way to its place: nobody is to be let in meanwhile. */
+        set_config_error(m, "the keys file has gone: its keys stay in force until it is back, or until a restart");
+        pm_bundle_free(bundle);
+        return NULL;
+    }
     struct pm_conf *conf = pm_conf_parse(bundle, &diags);
     log_all(&diags.warnings, PM_LOG_WARN);
     log_all(&diags.notes, PM_LOG_WARN);
@@ -415,7 +421,7 @@ static int start(struct pm_manager *m, struct pm_error *err)
     const char *listen = m->options->listen;
     if (!listen)
         listen = g->conf->gateway.listen ? g->conf->gateway.listen : "127.0.0.1:8484";
-    m->has_keys = g->conf->n_clients > 0;
+    m->has_keys = g->conf->needs_key;
     if ((rc = open_listener(m, listen, err)) < 0 || (rc = pm_control_open(m, err)) < 0) {
         pm_generation_release(g);
         return rc;

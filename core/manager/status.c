@@ -227,5 +227,10 @@ void pm_status_metrics(struct pm_manager *m, struct pm_buf *out)
             pm_metrics_set(m->metrics, "pointsman_profile_state", labels, (int)p->state == s);
         }
     }
+    double shared = 0;
+    for (const struct pm_worker *w = m->workers; w; w = w->next)
+        shared += w->shared;
+    if (m->current && m->current->conf->gateway.redis)
+        pm_metrics_set(m->metrics, "pointsman_redis_up", "", shared);
     pm_metrics_text(m->metrics, out);
 }

@@ -111,6 +111,10 @@ static void message(void *arg, const struct pm_msg *msg)
     case PM_MSG_METRICS:
         pm_metrics_merge(w->m->metrics, msg->data);
         break;
+    case PM_MSG_SHARED:
+        if (!pm_msg_struct(msg, &w->shared, sizeof(w->shared)))
+            w->shared = 0;
+        break;
     case PM_MSG_CONTROL:
         pm_control_message(w->m, w->channel, msg);
         break;

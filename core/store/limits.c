@@ -12,7 +12,8 @@
 
 #include "core/base/alloc.h"
 
-enum { WINDOW_S = 60, SLOTS = 1024, ID_SIZE = 32, FORMAT = 1 };
+/* Seconds are whole: 61 of them hold any 60. */
+enum { WINDOW_S = 61, SLOTS = 8192, ID_SIZE = 32, FORMAT = 1 };
 
 static const char magic[8] = "pmlimit";
 
@@ -101,15 +102,27 @@ unsigned pm_limits_month(int64_t now_s)
     return (unsigned)(tm.tm_year * 12 + tm.tm_mon);
 }
 
+static size_t first_place(const char *hash)
+{
+    char digits[9] = {0};
+    memcpy(digits, hash, 8);
+    return strtoul(digits, NULL, 16) % SLOTS;
+}
+
 /* The key's slot; when it has none, a free one or the one that was unused longest. */
 static struct slot *slot_of(struct pm_limits *l, const char *hash, int64_t now_s)
 {
-    struct slot *best = &l->table->slots[0], *s;
+    size_t first = first_place(hash);
+    struct slot *best = &l->table->slots[first], *s = best;
     for (size_t i = 0; i < SLOTS; i++) {
-        s = &l->table->slots[i];
+        s = &l->table->slots[(first + i) % SLOTS];
         if (memcmp(s->id, hash, ID_SIZE) == 0)
             goto found;
-        if (best->id[0] && (!s->id[0] || s->used_s < best->used_s))
+        if (!s->id[0]) {
+            best = s;
+            break;
+        }
+        if (s->used_s < best->used_s)
             best = s;
     }
     s = best;

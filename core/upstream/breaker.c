@@ -35,6 +35,13 @@ static void count_failure(struct pm_breaker *b, uint64_t now_ms)
     b->failed++;
 }
 
+void pm_breaker_open(struct pm_breaker *b, uint64_t now_ms, uint64_t wait_ms)
+{
+    b->open = true;
+    b->pause_ms = wait_ms > PAUSE_FIRST_MS ? wait_ms : PAUSE_FIRST_MS;
+    b->probe_at_ms = now_ms + wait_ms;
+}
+
 void pm_breaker_success(struct pm_breaker *b)
 {
     if (b->open) {

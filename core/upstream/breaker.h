@@ -28,6 +28,9 @@ uint64_t pm_breaker_wait_ms(const struct pm_breaker *b, uint64_t now_ms);
 /* Asks for leave for one call. While open, one call a pause gets it, as the probe. */
 bool pm_breaker_allow(struct pm_breaker *b, uint64_t now_ms);
 
+/* Somebody else has found it failing: left alone for `wait_ms`. */
+void pm_breaker_open(struct pm_breaker *b, uint64_t now_ms, uint64_t wait_ms);
+
 void pm_breaker_success(struct pm_breaker *b);
 
 /* The target's fault: a refused malformed request is none. `slow`: the failure took its caller long. */

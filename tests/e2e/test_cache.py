@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -213,11 +214,12 @@ TOOL = BASE[:-1] + "," + TOOLS + "}"
     (BASE[:-1] + ',"logprobs":true}', BASE[:-1] + ',"logprobs":1}'),
     (BASE.replace('"user","content"', '"user","name":"a","content"'),
      BASE.replace('"user","content"', '"user","user":"a","content"')),
-    (BASE.replace("Hello", "\\ud83d\\ude00"), BASE.replace("Hello", "\\ud83d\\ude01"))],
+    (BASE.replace("Hello", "\\ud83d\\ude00"), BASE.replace("Hello", "\\ud83d\\ude01")),
+    (BASE[:-1] + ',"seed":1,"seed":2}', BASE[:-1] + ',"seed":2,"seed":1}')],
     ids=["case", "blank", "limit", "model", "unknown field", "null", "large number",
          "larger number", "exponent", "NUL", "NUL at the end", "quotes", "members of a schema",
          "more members", "order", "joined", "kind of value", "true and 1", "inner members",
-         "characters"])
+         "characters", "twice"])
 def test_what_matters(rig, one, two):
     it = rig()
     first = it.post("chat", one)
@@ -230,6 +232,24 @@ def test_what_matters(rig, one, two):
         assert state(reply) == "miss"
         check_hit(it.post("chat", two))
     check_hit(it.post("chat", one))
+
+
+@pytest.mark.parametrize("inner", ['"' + "x" * 12000000 + '"', "[" + "1," * 2000000 + "1]"],
+                         ids=["text", "list"])
+def test_a_deep_request_does_not_hold_up_the_others(rig, measured, inner):
+    """To see whether it was asked before takes no longer than to read it."""
+    it = rig(CTX_SIZE=100000000, routes={"30-other.conf": {
+        "route": {"MODELS": "other", "TARGETS": "cloud", "POLICIES": "capability"}}})
+    took = {}
+    for model in ("other", "auto"):
+        body = (f'{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}],'
+                '"temperature":0,"x_deep":' + '{"a":' * 100 + inner + "}" * 100 + "}")
+        began = time.monotonic()
+        assert it.post("chat", body).status == 200
+        took[model] = time.monotonic() - began
+    measured(f"a request of {len(body) >> 20} MiB, 100 deep: {took['other']:.2f} s, "
+             f"{took['auto']:.2f} s where answers are kept")
+    assert took["auto"] < took["other"] + 0.7, took
 
 
 def test_a_protocol_is_another_request(rig):

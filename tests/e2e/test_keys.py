@@ -300,9 +300,14 @@ def test_priority_is_the_keys_and_the_header_only_lowers_it(setup, keys):
         wait_until(lambda n=n: gw.profile("local")["waiting"] == n + 1, 10, "a waiter")
     holder.reset()
     mine = [one.result() for one in waiting]
+
+    def logged():
+        ended = [mine.index(one) for one in re.findall(r"msg=request id=(\S+)", gw.log)
+                 if one in mine]
+        return ended if len(ended) == len(mine) else None
+
     # by the log: answers that follow each other at once reach their clients in any order
-    served = [mine.index(ended) for ended in re.findall(r"msg=request id=(\S+)", gw.log)
-              if ended in mine]
+    served = wait_until(logged, 5, "a line for each")
     assert served[:2] == [3, 1], served
     assert set(served[2:]) == {0, 2}, served
 

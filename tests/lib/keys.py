@@ -132,4 +132,7 @@ class Clock:
 
     @property
     def env(self):
-        return {"LD_PRELOAD": str(self.library), "POINTSMAN_TEST_CLOCK": str(self.path)}
+        # a build with sanitizers wants to be the first library, and is not
+        options = [os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"]
+        return {"LD_PRELOAD": str(self.library), "POINTSMAN_TEST_CLOCK": str(self.path),
+                "ASAN_OPTIONS": ":".join(filter(None, options))}

@@ -7,7 +7,7 @@ UNIT_TESTS = \
   tests/unit/test_stream tests/unit/test_assemble tests/unit/test_mend tests/unit/test_decide \
   tests/unit/test_breaker tests/unit/test_sched tests/unit/test_sched_traces tests/unit/test_ledger \
   tests/unit/test_measure tests/unit/test_gguf tests/unit/test_estimate tests/unit/test_range \
-  tests/unit/test_devices
+  tests/unit/test_devices tests/unit/test_codec tests/unit/test_codec_stream tests/unit/test_codec_resume
 check_PROGRAMS += $(UNIT_TESTS)
 
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
@@ -109,4 +109,16 @@ tests_unit_test_range_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_devices_SOURCES = tests/unit/test_devices.c
 tests_unit_test_devices_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_devices_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_codec_SOURCES = tests/unit/test_codec.c
+tests_unit_test_codec_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_codec_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_codec_stream_SOURCES = tests/unit/test_codec_stream.c tests/unit/stream_text.h
+tests_unit_test_codec_stream_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_codec_stream_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_codec_resume_SOURCES = tests/unit/test_codec_resume.c tests/unit/stream_text.h
+tests_unit_test_codec_resume_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_codec_resume_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 endif

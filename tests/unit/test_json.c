@@ -347,6 +347,99 @@ static void what_is_no_array_has_no_elements(void **state)
     }
 }
 
+static void elements_have_the_texts_that_they_stand_in(void **state)
+{
+    static const struct {
+        const char *text, *elements;
+        size_t max, n;
+    } rows[] = {
+        {"[]", "", 8, 0},
+        {"[ \t\r\n]", "", 8, 0},
+        {"[1]", "1|", 8, 1},
+        {"[ 1 ,\"a\", null ]", "1|\"a\"|null|", 8, 3},
+        {"[{\"a\":[1,2]},[3,{\"b\":4}] , true]", "{\"a\":[1,2]}|[3,{\"b\":4}]|true|", 8, 3},
+        {"[\"],[\",\"}\",\"\\\"]\",\"\\\\\",5]", "\"],[\"|\"}\"|\"\\\"]\"|\"\\\\\"|5|", 8, 5},
+        {"[1,2,3]", "1|2|", 2, 2},
+        {"[1,2,3]", "", 0, 0},
+        {"{\"a\":[1] , \"b\":{\"c\":2}}", "\"a\":[1]|\"b\":{\"c\":2}|", 8, 2},
+        {"\"[1]\"", "", 8, 0},
+        {"", "", 8, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct pm_json_value values[8];
+        struct pm_buf all;
+        pm_buf_init(&all, PM_BUF_OWN_LIMIT);
+        size_t n = pm_json_elements(rows[i].text, strlen(rows[i].text), values, rows[i].max);
+        expect(n == rows[i].n, "%s: %zu elements\n", rows[i].text, n);
+        for (size_t k = 0; k < n; k++)
+            pm_buf_addf(&all, "%.*s|", (int)values[k].len, values[k].text);
+        expect(strcmp(all.data, rows[i].elements) == 0, "%s: %s\n", rows[i].text, all.data);
+        pm_buf_release(&all);
+    }
+}
+
+/* What stands behind the array is not looked at. */
+static void elements_end_with_their_array(void **state)
+{
+    static const char text[] = "[1,2],3]";
+    struct pm_json_value values[4];
+    (void)state;
+    assert_int_equal(pm_json_elements(text, 5, values, 4), 2);
+    assert_int_equal(pm_json_elements(text, sizeof(text) - 1, values, 4), 2);
+    assert_int_equal(values[1].len, 1);
+    assert_ptr_equal(values[1].text, text + 3);
+}
+
+static void numbers_keep_the_digits_that_they_need(void **state)
+{
+    static const struct {
+        const char *text, *again;
+    } rows[] = {
+        {"[0,-1,1.5,0.1]", "[0,-1,1.5,0.1]"},
+        {"12345678901234567", "12345678901234568"},
+        {"9007199254740993", "9007199254740992"},
+        {"9007199254740991", "9007199254740991"},
+        {"-9007199254740991", "-9007199254740991"},
+        {"0.30000000000000004", "0.30000000000000004"},
+        {"1000000000000000", "1000000000000000"},
+        {"10000000000000000", "10000000000000000"},
+        {"2147483648", "2147483648"},
+        {"1e2", "100"},
+        {"{\"a\":[{\"n\":1234567890123456}]}", "{\"a\":[{\"n\":1234567890123456}]}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        cJSON *root = pm_json_parse(rows[i].text, strlen(rows[i].text), NULL);
+        char *before = cJSON_PrintUnformatted(root), *text = pm_json_text(root), *after = cJSON_PrintUnformatted(root);
+        expect(strcmp(text, rows[i].again) == 0, "%s is printed as %s\n", rows[i].text, text);
+        assert_string_equal(before, after); /* the document stays as it was */
+        assert_int_equal(pm_json_scan(text, strlen(text), NULL, NULL), PM_OK);
+        cJSON_free(before);
+        cJSON_free(after);
+        free(text);
+        cJSON_Delete(root);
+    }
+}
+
+/* Read again, they are the same numbers. */
+static void numbers_are_the_same_when_read_again(void **state)
+{
+    static const double numbers[] = {1e21, 1e-7, 5e-324, 1.7976931348623157e308, 0.1, 1.0 / 3, -2.5e-9, 123456789.125};
+    (void)state;
+    for (size_t i = 0; i < COUNT(numbers); i++) {
+        cJSON *list = cJSON_CreateArray();
+        cJSON_AddItemToArray(list, cJSON_CreateNumber(numbers[i]));
+        char *text = pm_json_text(list);
+        cJSON *again = pm_json_parse(text, strlen(text), NULL);
+        double n = again ? again->child->valuedouble : 0;
+        expect(memcmp(&n, &numbers[i], sizeof(n)) == 0, "%.17g is printed as %s\n", numbers[i], text);
+        cJSON_Delete(again);
+        cJSON_Delete(list);
+        free(text);
+    }
+}
+
 static void members_that_are_missing_or_of_another_kind_are_forgiven(void **state)
 {
     static const char text[] = "{\"s\":\"x\",\"n\":2.5,\"t\":true,\"f\":false,\"z\":null}";
@@ -398,6 +491,10 @@ int main(void)
         cmocka_unit_test(every_byte_can_be_quoted),
         cmocka_unit_test(elements_are_told_one_by_one_with_the_values_asked_for),
         cmocka_unit_test(what_is_no_array_has_no_elements),
+        cmocka_unit_test(elements_have_the_texts_that_they_stand_in),
+        cmocka_unit_test(elements_end_with_their_array),
+        cmocka_unit_test(numbers_keep_the_digits_that_they_need),
+        cmocka_unit_test(numbers_are_the_same_when_read_again),
         cmocka_unit_test(members_that_are_missing_or_of_another_kind_are_forgiven),
         cmocka_unit_test(parsing_is_as_strict_as_scanning),
     };
