@@ -29,6 +29,8 @@ static const double token_buckets[] = {1,     4,     16,     64,      256,     1
                                        16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864};
 static const double micro_buckets[] = {1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 1e-1, 1};
 
+static const double ratio_buckets[] = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1};
+
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const struct definition {
@@ -52,6 +54,10 @@ static const struct definition {
     {"pointsman_overhead_seconds", "histogram", "Time spent in the gateway itself", micro_buckets,
      COUNT(micro_buckets)},
     {"pointsman_policy_seconds_total", "counter", "Time spent in policies", NULL, 0},
+    {"pointsman_prefix_break_bytes", "histogram",
+     "Where in a request its prompt broke with what the server had read before", token_buckets, COUNT(token_buckets)},
+    {"pointsman_prefix_reuse_ratio", "histogram", "Part of a prompt that its server had in its cache", ratio_buckets,
+     COUNT(ratio_buckets)},
     {"pointsman_profile_leases", "gauge", "Slots in use", NULL, 0},
     {"pointsman_profile_load_seconds", "histogram", "Time from start to ready of a profile's server", seconds_buckets,
      COUNT(seconds_buckets)},

@@ -19,6 +19,7 @@ struct pm_call *pm_call_new(struct pm_gateway *g, struct pm_exchange *x, const s
     c->endpoint = e;
     c->start_us = pm_exchange_start_us(x);
     c->usage = PM_USAGE_UNKNOWN;
+    c->prefix_break = -1;
     c->method = pm_http_method_name(pm_exchange_head(x)->method);
     c->anthropic = pm_path_is_anthropic(pm_exchange_head(x));
     pm_new_request_id(g, c->id, sizeof(c->id));

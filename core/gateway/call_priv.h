@@ -50,7 +50,8 @@ struct pm_call {
     bool granted;
     struct pm_transfer *transfer;
     struct pm_strv headers;
-    struct pm_buf body; /* as it is sent */
+    struct pm_buf body;     /* as it is sent */
+    long long prefix_break; /* offset in it where the prompt broke with what the server has read before, or -1 */
     struct pm_timer deadline, pause, ping;
     uint64_t heard_ms; /* when the last byte of this attempt came, 0 none yet */
     bool suspected;    /* the manager has been told of the silence since then */

@@ -108,8 +108,10 @@ static void init_targets(struct pm_gateway *g)
             .id = t->id, .file = t->file, .targets = self, .n_targets = 1, .fallback = -1, .resume = true};
         struct pm_target_state *s = &g->states[i];
         s->key = read_key(t);
-        if (t->kind == PM_TARGET_LOCAL)
+        if (t->kind == PM_TARGET_LOCAL) {
+            s->prefixes = pm_prefix_memory_new();
             continue;
+        }
         s->ready = true;
         if (!s->key && (t->api_key_env || t->api_key_file))
             s->down = pm_asprintf("its key is missing: %s", t->api_key_env ? t->api_key_env : t->api_key_file);
@@ -312,6 +314,7 @@ static void release_targets(struct pm_gateway *g)
         free(s->down);
         free(s->address);
         free(s->state);
+        pm_prefix_memory_free(s->prefixes);
         free(g->direct[i].targets);
     }
     free(g->states);

@@ -13,6 +13,7 @@
 #ifndef PM_GATEWAY_GATEWAY_PRIV_H
 #define PM_GATEWAY_GATEWAY_PRIV_H
 
+#include "core/api/prefix.h"
 #include "core/api/stream.h"
 #include "core/base/metrics.h"
 #include "core/channel/channel.h"
@@ -31,12 +32,13 @@ struct pm_target_state {
     unsigned caps;
     bool caps_known;
     long long context;
-    char *down;                  /* why it cannot be used at present, or NULL */
-    uint64_t down_until_ms;      /* after which it can, 0 for no such time */
-    char *address;               /* where it listens: "unix:/path" or the beginning of a URL */
-    bool shared_open, told_open; /* the breaker, as others know it; opened by another one */
-    struct pm_breaker breaker;   /* of a cloud model; the manager looks after the local ones */
-    char *state;                 /* as the manager names it */
+    char *down;                        /* why it cannot be used at present, or NULL */
+    uint64_t down_until_ms;            /* after which it can, 0 for no such time */
+    char *address;                     /* where it listens: "unix:/path" or the beginning of a URL */
+    bool shared_open, told_open;       /* the breaker, as others know it; opened by another one */
+    struct pm_breaker breaker;         /* of a cloud model; the manager looks after the local ones */
+    char *state;                       /* as the manager names it */
+    struct pm_prefix_memory *prefixes; /* of a local one: the prompts that it read last */
 };
 
 enum { PM_STICKY_MAX = 4096 };

@@ -37,6 +37,8 @@ static void log_call(const struct pm_call *c, int status, uint64_t now)
     field_count(&f, "prompt_tokens", c->usage.prompt);
     field_count(&f, "cached_tokens", c->usage.cached);
     field_count(&f, "output_tokens", c->usage.output);
+    if (c->prefix_break >= 0)
+        field_count(&f, "prefix_break", c->prefix_break);
     if (c->failures.len)
         pm_log_field(&f, "failures", c->failures.data);
     pm_log_fields(status >= 500 ? PM_LOG_WARN : PM_LOG_INFO, status ? "request" : "client left", &f);
@@ -128,6 +130,23 @@ static void tell_policies(struct pm_call *c, int status, uint64_t now)
     pm_policies_outcome(c->g->policies, c->input.route, &outcome);
 }
 
+/* How much of a prompt its server had in its cache, and where it broke with what it had. */
+static void count_prefix(const struct pm_call *c)
+{
+    struct pm_buf labels;
+    long long cached = c->usage.cached > 0 ? c->usage.cached : 0;
+    if (!c->target || c->target->kind != PM_TARGET_LOCAL || c->cache_hit || c->usage.prompt <= 0)
+        return;
+    /* Anthropic's count leaves out what came from the cache. */
+    double prompt = (double)c->usage.prompt + (pm_protocol_is_anthropic(c->wire) ? (double)cached : 0);
+    pm_buf_init(&labels, 512);
+    pm_metrics_label(&labels, "target", c->target->id);
+    pm_metrics_observe(c->g->metrics, "pointsman_prefix_reuse_ratio", labels.data, (double)cached / prompt);
+    if (c->prefix_break >= 0)
+        pm_metrics_observe(c->g->metrics, "pointsman_prefix_break_bytes", labels.data, (double)c->prefix_break);
+    pm_buf_release(&labels);
+}
+
 static void breaker_success(struct pm_call *c)
 {
     pm_breaker_success(&c->g->states[c->target->index].breaker);
@@ -152,6 +171,8 @@ void pm_call_end(struct pm_call *c, int status)
     count_call(c, status, now);
     count_policies(c);
     count_mended(c);
+    if (good)
+        count_prefix(c);
     pm_admit_charge(c);
     if (c->input.route && !c->cache_hit)
         tell_policies(c, status, now);

@@ -102,17 +102,23 @@ static void pass(struct pm_call *c)
 
 int pm_wire_set_body(struct pm_call *c, struct pm_error *err)
 {
+    struct pm_prefix_memory *prefixes = c->g->states[c->target->index].prefixes;
+    int rc = PM_OK;
     pm_buf_clear(&c->body);
     c->wire = c->api.protocol;
+    c->prefix_break = -1;
     if (!c->has_api)
         return PM_OK;
     c->wire = pm_wire_of(c->target, c->api.protocol);
-    if (c->wire != c->api.protocol) {
+    if (c->wire == c->api.protocol) {
+        pass(c);
+    } else {
         c->strips_usage = needs_usage(c);
-        return translate(c, err);
+        rc = translate(c, err);
     }
-    pass(c);
-    return PM_OK;
+    if (rc == PM_OK && prefixes && pm_api_translates(c->wire))
+        c->prefix_break = pm_prefix_note(prefixes, c->body.data, c->body.len, c->api.conversation);
+    return rc;
 }
 
 /* --- the answer --- */

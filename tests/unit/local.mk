@@ -7,7 +7,8 @@ UNIT_TESTS = \
   tests/unit/test_stream tests/unit/test_assemble tests/unit/test_mend tests/unit/test_decide \
   tests/unit/test_breaker tests/unit/test_sched tests/unit/test_sched_traces tests/unit/test_ledger \
   tests/unit/test_measure tests/unit/test_gguf tests/unit/test_estimate tests/unit/test_range \
-  tests/unit/test_devices tests/unit/test_codec tests/unit/test_codec_stream tests/unit/test_codec_resume
+  tests/unit/test_devices tests/unit/test_codec tests/unit/test_codec_stream tests/unit/test_codec_resume \
+  tests/unit/test_prefix
 check_PROGRAMS += $(UNIT_TESTS)
 
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
@@ -65,6 +66,10 @@ tests_unit_test_stream_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_assemble_SOURCES = tests/unit/test_assemble.c
 tests_unit_test_assemble_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_assemble_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_prefix_SOURCES = tests/unit/test_prefix.c
+tests_unit_test_prefix_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_prefix_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 
 tests_unit_test_mend_SOURCES = tests/unit/test_mend.c
 tests_unit_test_mend_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
