@@ -23,8 +23,8 @@ static char *filled(const char *start, size_t n)
 
 static long long note(struct pm_prefix_memory *m, const char *system, const char *said, uint64_t conversation)
 {
-    char *body = pm_asprintf("{\"model\":\"m\",\"system\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}",
-                             system, said);
+    char *body = pm_asprintf(
+        "{\"model\":\"m\",\"system\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}", system, said);
     long long offset = pm_prefix_note(m, body, strlen(body), conversation);
     free(body);
     return offset;
