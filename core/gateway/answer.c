@@ -20,7 +20,7 @@ enum { WHOLE_BYTES_MAX = 256 << 10, KEPT_BYTES_MAX = 16 << 20 };
 enum { FAST_FAILURE_US = 1000000 };
 
 /* A Retry-After up to this is waited for, where no other target is left. */
-enum { SHORT_WAIT_S = 5 };
+enum { SHORT_WAIT_S = 5, COOL_MAX_S = 60 };
 
 void pm_answer_reset(struct pm_call *c)
 {
@@ -530,6 +530,17 @@ static bool refuses_thoughts(const struct pm_call *c)
            !c->without_thoughts && (strstr(c->held.data, "signature") || strstr(c->held.data, "`thinking`"));
 }
 
+/* It says itself when it wants to be asked again: until then the next callers go to others at once. */
+static void let_cool(struct pm_call *c)
+{
+    struct pm_target_state *s = &c->g->states[c->target->index];
+    int seconds = c->fail_retry_after < COOL_MAX_S ? c->fail_retry_after : COOL_MAX_S;
+    if (c->status != 429 || seconds <= 0 || c->target->kind == PM_TARGET_LOCAL || s->breaker.open)
+        return;
+    pm_breaker_open(&s->breaker, pm_clock_ms(), (uint64_t)seconds * 1000);
+    pm_shared_breaker(c->g, c->target);
+}
+
 static void refusal_done(struct pm_call *c, const struct pm_transfer_result *result)
 {
     char why[128];
@@ -568,6 +579,8 @@ static void refusal_done(struct pm_call *c, const struct pm_transfer_result *res
         pm_attempt_later(c, (unsigned)c->fail_retry_after);
         return;
     }
+    if (!last)
+        let_cool(c);
     /* What fails fast may have hiccuped; what fails slowly would only double the wait. */
     bool fast = pm_clock_us() - c->sent_us < FAST_FAILURE_US;
     pm_attempt_failed(c, status, why, status >= 500 && c->status >= 500 && fast);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
@@ -11,6 +12,9 @@
 enum { CONNECT_LOCAL_MS = 2000, CONNECT_CLOUD_MS = 5000 };
 
 enum { SLOW_FAILURE_US = 5000000 };
+
+/* The one retry at a cloud comes after up to this, by chance. */
+enum { BACKOFF_MS = 250 };
 
 static void add_header(struct pm_call *c, const char *name, const char *value)
 {
@@ -206,6 +210,19 @@ static void count_failure(struct pm_call *c)
     }
 }
 
+/* A local server is there again, or is not; many callers of a cloud that hiccuped come back spread out. */
+static void try_again(struct pm_call *c)
+{
+    uint8_t dice = 0;
+    if (c->target->kind == PM_TARGET_LOCAL || getrandom(&dice, sizeof(dice), 0) < 0) {
+        start_attempt(c);
+        return;
+    }
+    uint64_t pause = (uint64_t)dice * BACKOFF_MS / UINT8_MAX;
+    c->wait_us += pause * 1000;
+    pm_timer_set(&c->pause, pause);
+}
+
 void pm_attempt_failed(struct pm_call *c, int status, const char *why, bool again)
 {
     struct pm_buf labels;
@@ -223,7 +240,7 @@ void pm_attempt_failed(struct pm_call *c, int status, const char *why, bool agai
     pm_log(PM_LOG_DEBUG, "request %s: %s: %s", c->id, c->target->id, why);
     if (again && !c->retried) {
         c->retried = true;
-        start_attempt(c);
+        try_again(c);
         return;
     }
     pm_attempt_next(c);
