@@ -175,22 +175,6 @@ static void read_tools(struct pm_canon *c)
     }
 }
 
-static void read_choice(struct pm_canon *c)
-{
-    const cJSON *choice = pm_json_get(c->tree, "tool_choice"), *parallel = pm_json_get(c->tree, "parallel_tool_calls");
-    const char *word = cJSON_IsString(choice) ? choice->valuestring : "";
-    c->choice_name = pm_json_str(pm_json_get(choice, "function"), "name");
-    if (!c->choice_name)
-        c->choice_name = pm_json_str(pm_json_get(choice, "custom"), "name");
-    c->choice = c->choice_name                  ? PM_CHOICE_NAMED
-                : strcmp(word, "auto") == 0     ? PM_CHOICE_AUTO
-                : strcmp(word, "required") == 0 ? PM_CHOICE_REQUIRED
-                : strcmp(word, "none") == 0     ? PM_CHOICE_NONE
-                                                : PM_CHOICE_UNSAID;
-    if (cJSON_IsBool(parallel))
-        c->parallel = cJSON_IsTrue(parallel);
-}
-
 int pm_chat_read(struct pm_canon *c, struct pm_error *err)
 {
     const cJSON *message;
@@ -200,7 +184,9 @@ int pm_chat_read(struct pm_canon *c, struct pm_error *err)
         if (rc < 0 || (rc = read_message(c, message, i++, err)) < 0)
             return rc;
     read_tools(c);
-    read_choice(c);
+    const cJSON *choice = pm_json_get(c->tree, "tool_choice");
+    const char *name = pm_json_str(pm_json_get(choice, "function"), "name");
+    pm_codec_read_choice(c, name ? name : pm_json_str(pm_json_get(choice, "custom"), "name"));
     c->max_tokens = pm_codec_count(c->tree, "max_completion_tokens");
     if (!c->max_tokens)
         c->max_tokens = pm_codec_count(c->tree, "max_tokens");

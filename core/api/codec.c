@@ -95,6 +95,20 @@ void pm_codec_read_stops(struct pm_canon *c, const char *key)
                 pm_strv_add(&c->stops, item->valuestring, strlen(item->valuestring));
 }
 
+void pm_codec_read_choice(struct pm_canon *c, const char *name)
+{
+    const cJSON *choice = pm_json_get(c->tree, "tool_choice"), *parallel = pm_json_get(c->tree, "parallel_tool_calls");
+    const char *word = cJSON_IsString(choice) ? choice->valuestring : "";
+    c->choice_name = name;
+    c->choice = name                            ? PM_CHOICE_NAMED
+                : strcmp(word, "auto") == 0     ? PM_CHOICE_AUTO
+                : strcmp(word, "required") == 0 ? PM_CHOICE_REQUIRED
+                : strcmp(word, "none") == 0     ? PM_CHOICE_NONE
+                                                : PM_CHOICE_UNSAID;
+    if (cJSON_IsBool(parallel))
+        c->parallel = cJSON_IsTrue(parallel);
+}
+
 void pm_codec_read_format(struct pm_canon *c, const cJSON *format, const cJSON *schema)
 {
     const char *type = pm_json_str(format, "type");

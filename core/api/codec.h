@@ -57,6 +57,9 @@ long long pm_codec_count(const cJSON *object, const char *key);
 /* Is there something in the text that can be seen? */
 bool pm_codec_says(const char *text);
 
+/* OpenAI's `tool_choice` and `parallel_tool_calls`; `name` is that of a tool that is demanded, or NULL. */
+void pm_codec_read_choice(struct pm_canon *c, const char *name);
+
 /* {"type":"json_schema","json_schema":{...}} and its kin, where `schema` holds name, schema and strict. */
 void pm_codec_read_format(struct pm_canon *c, const cJSON *format, const cJSON *schema);
 

@@ -195,20 +195,6 @@ static void add_tool(struct pm_canon *c, const cJSON *tool, const char *space)
     t->is_custom = custom;
 }
 
-static void read_choice(struct pm_canon *c)
-{
-    const cJSON *choice = pm_json_get(c->tree, "tool_choice"), *parallel = pm_json_get(c->tree, "parallel_tool_calls");
-    const char *word = cJSON_IsString(choice) ? choice->valuestring : "";
-    c->choice_name = pm_json_str(choice, "name");
-    c->choice = c->choice_name         ? PM_CHOICE_NAMED
-                : is(word, "auto")     ? PM_CHOICE_AUTO
-                : is(word, "required") ? PM_CHOICE_REQUIRED
-                : is(word, "none")     ? PM_CHOICE_NONE
-                                       : PM_CHOICE_UNSAID;
-    if (cJSON_IsBool(parallel))
-        c->parallel = cJSON_IsTrue(parallel);
-}
-
 int pm_responses_read(struct pm_canon *c, struct pm_error *err)
 {
     const cJSON *item, *input = pm_json_get(c->tree, "input"), *tool;
@@ -225,7 +211,7 @@ int pm_responses_read(struct pm_canon *c, struct pm_error *err)
                 return rc;
     cJSON_ArrayForEach (tool, pm_json_get(c->tree, "tools"))
         add_tool(c, tool, NULL);
-    read_choice(c);
+    pm_codec_read_choice(c, pm_json_str(pm_json_get(c->tree, "tool_choice"), "name"));
     c->max_tokens = pm_codec_count(c->tree, "max_output_tokens");
     c->temperature = pm_json_get(c->tree, "temperature");
     c->top_p = pm_json_get(c->tree, "top_p");

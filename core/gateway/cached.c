@@ -53,11 +53,7 @@ static void count(struct pm_call *c, const char *result)
 static void to_caller(void *arg, const char *name, const char *data, size_t len)
 {
     struct pm_call *c = arg;
-    if (*name)
-        pm_buf_addf(&c->held, "event: %s\n", name);
-    pm_buf_add(&c->held, "data: ");
-    pm_buf_addn(&c->held, data, len);
-    pm_buf_add(&c->held, "\n\n");
+    pm_sse_write(&c->held, name, data, len);
 }
 
 static void to_encoder(void *encoder, const struct pm_canon_event *event)

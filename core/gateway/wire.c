@@ -132,11 +132,7 @@ static void to_caller(void *arg, const char *name, const char *data, size_t len)
         return;
     }
     size_t before = c->held.len;
-    if (*name)
-        pm_buf_addf(&c->held, "event: %s\n", name);
-    pm_buf_add(&c->held, "data: ");
-    pm_buf_addn(&c->held, data, len);
-    pm_buf_add(&c->held, "\n\n");
+    pm_sse_write(&c->held, name, data, len);
     if (!c->strips_usage || !pm_api_event_is_usage(data, len))
         return;
     pm_cached_note(c, c->held.data + before, c->held.len - before);

@@ -84,3 +84,12 @@ int pm_sse_feed(struct pm_sse_reader *r, const char *bytes, size_t len,
     r->scanned = at - start;
     return PM_OK;
 }
+
+void pm_sse_write(struct pm_buf *out, const char *name, const char *data, size_t len)
+{
+    if (*name)
+        pm_buf_addf(out, "event: %s\n", name);
+    pm_buf_add(out, "data: ");
+    pm_buf_addn(out, data, len);
+    pm_buf_add(out, "\n\n");
+}

@@ -1,4 +1,4 @@
-/* Server-sent events (WHATWG HTML, 9.2): reader that works at any byte split. Pure. */
+/* Server-sent events (WHATWG HTML, 9.2): a reader that works at any byte split, and a writer. Pure. */
 #ifndef PM_HTTP_SSE_H
 #define PM_HTTP_SSE_H
 
@@ -28,5 +28,8 @@ void pm_sse_reader_release(struct pm_sse_reader *r);
  * PM_SSE_EVENT_MAX. */
 int pm_sse_feed(struct pm_sse_reader *r, const char *bytes, size_t len,
                 void (*fn)(void *arg, const struct pm_sse_event *event), void *arg) PM_MUST;
+
+/* Appends an event; no name for "". `data` is one line. */
+void pm_sse_write(struct pm_buf *out, const char *name, const char *data, size_t len);
 
 #endif
