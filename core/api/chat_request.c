@@ -455,7 +455,9 @@ cJSON *pm_chat_write(struct pm_canon *c, const struct pm_codec_target *t, struct
         pm_codec_drop_sampling(c, PM_SAMPLING_TOP_K);
     write_stops(c, body);
     write_format(c, body);
-    pm_codec_text(body, "reasoning_effort", pm_effort_word(c->effort));
+    /* Models that do not reason refuse to be told not to; llama-server's templates want it said. */
+    if (c->effort != PM_EFFORT_NONE || t->is_llama)
+        pm_codec_text(body, "reasoning_effort", pm_effort_word(c->effort));
     pm_codec_text(body, "user", c->user);
     return body;
 }

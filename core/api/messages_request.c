@@ -400,16 +400,19 @@ static bool calls_without_thoughts(const struct pm_canon *c)
     return false;
 }
 
-/* Returns the budget, 0 for no thinking. */
-static long long write_thinking(struct pm_canon *c, cJSON *body)
+/* Returns the budget, 0 for no thinking. Within the target's limit half is for thinking at most. */
+static long long write_thinking(struct pm_canon *c, const struct pm_codec_target *t, cJSON *body)
 {
+    long long budget = c->budget >= 1024 ? c->budget : pm_effort_budget(c->effort);
     if (c->effort < PM_EFFORT_MINIMAL)
         return 0;
-    if (c->choice == PM_CHOICE_REQUIRED || c->choice == PM_CHOICE_NAMED || calls_without_thoughts(c)) {
+    if (t->max_tokens && budget > t->max_tokens / 2)
+        budget = t->max_tokens / 2;
+    if (budget < 1024 || c->choice == PM_CHOICE_REQUIRED || c->choice == PM_CHOICE_NAMED ||
+        calls_without_thoughts(c)) {
         pm_canon_drop(c, "reasoning_effort");
         return 0;
     }
-    long long budget = c->budget >= 1024 ? c->budget : pm_effort_budget(c->effort);
     cJSON *thinking = cJSON_AddObjectToObject(body, "thinking");
     pm_codec_text(thinking, "type", "enabled");
     cJSON_AddNumberToObject(thinking, "budget_tokens", (double)budget);
@@ -436,6 +439,8 @@ static void write_sampling(struct pm_canon *c, cJSON *body, bool thinks)
         pm_canon_drop(c, "top_p");
     if (cJSON_IsNumber(c->top_k) && !thinks)
         pm_codec_copy(body, "top_k", c->top_k);
+    else if (cJSON_IsNumber(c->top_k))
+        pm_canon_drop(c, "top_k");
     pm_codec_drop_sampling(c, PM_SAMPLING_SEED | PM_SAMPLING_PENALTIES);
 }
 
@@ -499,11 +504,13 @@ cJSON *pm_messages_write(struct pm_canon *c, const struct pm_codec_target *t, st
     }
     cJSON_AddTrueToObject(body, "stream");
     write_tools(c, body);
-    long long budget = write_thinking(c, body), limit = pm_codec_limit(c, t);
+    long long budget = write_thinking(c, t, body), limit = pm_codec_limit(c, t);
     if (!limit)
         limit = MAX_TOKENS_UNSAID;
     if (limit <= budget)
-        limit = budget + (limit > 0 ? limit : 1024);
+        limit += budget;
+    if (t->max_tokens && limit > t->max_tokens)
+        limit = t->max_tokens;
     cJSON_AddNumberToObject(body, "max_tokens", (double)limit);
     write_sampling(c, body, budget > 0);
     if (c->stops.n) {

@@ -275,8 +275,12 @@ static int write_result(struct pm_canon *c, const struct pm_part *p, cJSON *inpu
     bool plain = true;
     for (size_t i = 0; i < p->content.n; i++)
         plain &= p->content.items[i].kind == PM_PART_TEXT;
-    if (!plain)
-        return write_parts(c, &p->content, false, cJSON_AddArrayToObject(item, "output"), err);
+    if (!plain) {
+        cJSON *output = cJSON_AddArrayToObject(item, "output");
+        if (p->is_error)
+            pm_codec_text(add_item(output, "input_text"), "text", "Error:");
+        return write_parts(c, &p->content, false, output, err);
+    }
     char *text = pm_parts_text(&p->content, "\n");
     if (p->is_error && strncmp(text, "Error", 5) != 0) {
         char *marked = pm_asprintf("Error: %s", text);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/alloc.h"
 #include "core/cli/cli.h"
 #include "core/cli/options.h"
 #include "core/cli/sandbox.h"
@@ -92,18 +93,22 @@ int pm_check_files(const char *models, const char *routes, const char *plugins, 
 
 int pm_cmd_check(int argc, char **argv)
 {
-    static const char usage[] = "check [--models FILE] [--routes DIR] [--plugins DIR] [--keys FILE]";
+    static const char usage[] = "check [--models FILE] [--routes DIR] [--plugins DIR] [--keys FILE] [--state DIR]";
     const char *models = pm_cli_places()->models, *routes = pm_cli_places()->routes;
-    const char *plugins = pm_cli_places()->plugins, *keys = NULL;
-    const struct pm_cli_option options[] = {{"--models", &models, NULL, "models.conf"},
-                                            {"--routes", &routes, NULL, "folder of routes"},
-                                            {"--plugins", &plugins, NULL, "folder of policies"},
-                                            {"--keys", &keys, NULL, "keys file"},
-                                            {0}};
+    const char *plugins = pm_cli_places()->plugins, *keys = NULL, *state = pm_cli_places()->state;
+    const struct pm_cli_option options[] = {
+        {"--models", &models, NULL, "models.conf"},          {"--routes", &routes, NULL, "folder of routes"},
+        {"--plugins", &plugins, NULL, "folder of policies"}, {"--keys", &keys, NULL, "keys file (STATE/keys.conf)"},
+        {"--state", &state, NULL, "state folder"},           {0}};
     int words, rc = pm_cli_parse(usage, options, argc, argv, &words);
     if (rc < 0 && words) {
         fprintf(stderr, "usage: pointsman %s\n", usage);
         return 2;
     }
-    return rc >= 0 ? rc : pm_check_files(models, routes, plugins, keys);
+    if (rc >= 0)
+        return rc;
+    char *own = pm_asprintf("%s/keys.conf", state);
+    rc = pm_check_files(models, routes, plugins, keys ? keys : own);
+    free(own);
+    return rc;
 }

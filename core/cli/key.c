@@ -114,6 +114,28 @@ static int check_values(const struct asked *a, struct pm_error *err)
     return PM_OK;
 }
 
+/* A key for a target that there is not would make the whole file unusable. */
+static int check_targets(const struct asked *a, struct pm_error *err)
+{
+    struct pm_error none = {0};
+    struct pm_strv wanted = {0};
+    int rc = PM_OK;
+    cJSON *reply = a->targets ? pm_cli_ask(a->state, pm_cli_question("keys", NULL), &none) : NULL;
+    const cJSON *known = pm_json_get(reply, "targets"), *item;
+    pm_strv_split(&wanted, a->targets ? a->targets : "");
+    for (size_t i = 0; i < wanted.n && known && rc == PM_OK; i++) {
+        bool found = false;
+        cJSON_ArrayForEach (item, known)
+            found |= strcmp(item->valuestring, wanted.items[i]) == 0;
+        if (!found)
+            rc = pm_error_set(err, PM_ENOTFOUND, "--targets: there is no target %.80s: see `pointsman models`",
+                              wanted.items[i]);
+    }
+    pm_strv_release(&wanted);
+    cJSON_Delete(reply);
+    return rc;
+}
+
 static void add_line(struct pm_buf *out, const char *key, const char *value)
 {
     if (value)
@@ -158,6 +180,8 @@ static int add_key(const struct asked *a, const char *name, struct pm_error *err
 {
     int rc = name_is_fine(name) ? check_values(a, err)
                                 : pm_error_set(err, PM_EINVAL, "%.80s: a name has letters, digits and . _ - @", name);
+    if (rc == PM_OK)
+        rc = check_targets(a, err);
     struct pm_bundle *b = rc == PM_OK ? open_keys(a, err) : NULL;
     if (!b)
         return PM_EINVAL;

@@ -179,8 +179,10 @@ static size_t next_plugin(const struct pm_bundle *b, size_t i)
 
 bool pm_bundle_equal(const struct pm_bundle *a, const struct pm_bundle *b)
 {
-    const char *ours = a->clients.text ? a->clients.text : "", *theirs = b->clients.text ? b->clients.text : "";
-    if (strcmp(a->models.text, b->models.text) != 0 || strcmp(ours, theirs) != 0 || a->n_routes != b->n_routes)
+    /* An empty keys file is not the same as none: it lets nobody in. */
+    const char *ours = a->clients.text, *theirs = b->clients.text;
+    if (strcmp(a->models.text, b->models.text) != 0 || a->n_routes != b->n_routes || !ours != !theirs ||
+        (ours && strcmp(ours, theirs) != 0))
         return false;
     for (size_t i = 0; i < a->n_routes; i++)
         if (strcmp(a->routes[i].path, b->routes[i].path) != 0 || strcmp(a->routes[i].text, b->routes[i].text) != 0)

@@ -154,6 +154,11 @@ void pm_admit_charge(struct pm_call *c)
 {
     const struct pm_usage *u = &c->usage;
     long long prompt = u->prompt > 0 ? u->prompt : 0, output = u->output > 0 ? u->output : 0;
+    /* Nobody told, or the caller left before it was told: about as much as went by. */
+    if (!prompt && !output && c->committed && c->has_api) {
+        prompt = c->api.prompt_tokens;
+        output = c->events;
+    }
     if (c->charged || !c->client || !c->g->limits || !c->target || (!prompt && !output))
         return;
     c->charged = true;

@@ -19,18 +19,25 @@ static bool is_cacheable(const struct pm_call *c)
     return known && (r->cache_sampled || pm_api_is_deterministic(&c->api));
 }
 
+static void add_target(const struct pm_call *c, size_t index, struct pm_buf *text)
+{
+    const struct pm_target *t = &c->g->conf->targets[index];
+    const char *where = t->base_url ? t->base_url : t->url ? t->url : "";
+    if (pm_user_may_use(c->client, t))
+        pm_buf_addf(text, "%s\t%s\t%s\n", t->id, t->model ? t->model : "", where);
+}
+
 /* What decides the answer: the request, the route, and which targets may give it. */
 static void set_key(struct pm_call *c)
 {
     struct pm_buf text;
     pm_buf_init(&text, PM_BUF_OWN_LIMIT);
     pm_buf_addf(&text, "%s\n%s\n", pm_protocol_name(c->api.protocol), c->input.route->id);
-    for (size_t i = 0; i < c->input.route->n_targets; i++) {
-        const struct pm_target *t = &c->g->conf->targets[c->input.route->targets[i]];
-        const char *where = t->base_url ? t->base_url : t->url ? t->url : "";
-        if (pm_user_may_use(c->client, t))
-            pm_buf_addf(&text, "%s\t%s\t%s\n", t->id, t->model ? t->model : "", where);
-    }
+    const struct pm_route *r = c->input.route;
+    for (size_t i = 0; i < r->n_targets; i++)
+        add_target(c, r->targets[i], &text);
+    if (r->fallback >= 0)
+        add_target(c, (size_t)r->fallback, &text);
     static const char *const headers[] = {"anthropic-version", "anthropic-beta", "openai-beta"};
     for (size_t i = 0; i < sizeof(headers) / sizeof(*headers); i++) {
         const char *value = pm_http_header(pm_exchange_head(c->x), headers[i]);

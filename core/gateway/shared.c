@@ -123,6 +123,11 @@ static void taken(void *arg, const redisReply *reply)
         pm_admit_here(c);
         return;
     }
+    /* Counted here as well, for the time when Redis is away. */
+    static const struct pm_limit_rules none = {0};
+    struct pm_limit_use here;
+    if (c->g->limits)
+        pm_limits_take(c->g->limits, c->client->hash, &none, pm_clock_wall_s(), &here);
     c->use = (struct pm_limit_use){.requests = number_at(reply, 1),
                                    .tokens = number_at(reply, 2),
                                    .spent = strtod(reply->element[3]->str ? reply->element[3]->str : "0", NULL),
@@ -169,6 +174,13 @@ void pm_shared_charge(struct pm_gateway *g, const struct pm_user *user, long lon
     ask(g, &w, NULL, NULL);
     /* Before the caller hears the end, and asks another gateway. */
     pm_redis_flush(g->redis);
+}
+
+/* What must not leave this machine does not go to another one's memory either. */
+static bool stays_here(const struct pm_call *c)
+{
+    const char *private = c->x ? pm_http_header(pm_exchange_head(c->x), "x-pointsman-private") : NULL;
+    return private || (c->input.route && c->input.route->local_only) || (c->client && c->client->local_only);
 }
 
 static void set(struct pm_gateway *g, struct words *w, uint64_t ms)
@@ -228,12 +240,6 @@ static void conversation_name(uint64_t conversation, char out[80])
     snprintf(out, 80, "%016llx", (unsigned long long)conversation);
 }
 
-/* What must not leave this machine does not go to another one's memory either. */
-static bool stays_here(const struct pm_call *c)
-{
-    return c->input.route->local_only || (c->client && c->client->local_only);
-}
-
 /* "target\nseconds since 1970\nbody" */
 static void take_kept(struct pm_call *c, const redisReply *value)
 {
@@ -272,7 +278,7 @@ bool pm_shared_look(struct pm_call *c)
 {
     struct words w = {0};
     char name[80];
-    if (!pm_redis_is_up(c->g->redis) || !c->has_api)
+    if (!pm_redis_is_up(c->g->redis) || !c->has_api || stays_here(c))
         return false;
     add_text(&w, "MGET");
     add_key(&w, c->g, "cache", c->cache_key);
@@ -306,7 +312,7 @@ void pm_shared_place(struct pm_call *c)
 {
     struct words w = {0};
     char name[80];
-    if (!pm_redis_is_up(c->g->redis) || !c->input.route->stick_ms)
+    if (!pm_redis_is_up(c->g->redis) || !c->input.route->stick_ms || stays_here(c))
         return;
     conversation_name(c->api.conversation, name);
     add_text(&w, "SET");

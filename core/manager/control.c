@@ -46,11 +46,17 @@ static void reply_with(struct pm_channel *ch, uint32_t id, const char *key, cJSO
     reply(ch, id, answer);
 }
 
-/* The keys file that is in use. */
+/* The keys file that is in use, and the targets that a key can be for. */
 static void reply_keys(struct pm_manager *m, struct pm_channel *ch, uint32_t id)
 {
     const char *path = m->current ? m->current->bundle->clients.path : m->keys_path;
-    reply_with(ch, id, "path", cJSON_CreateString(path ? path : m->keys_path));
+    cJSON *answer = cJSON_CreateObject(), *targets = cJSON_CreateArray();
+    for (size_t i = 0; m->current && i < m->current->conf->n_targets; i++)
+        cJSON_AddItemToArray(targets, cJSON_CreateString(m->current->conf->targets[i].id));
+    cJSON_AddBoolToObject(answer, "ok", true);
+    cJSON_AddStringToObject(answer, "path", path ? path : m->keys_path);
+    cJSON_AddItemToObject(answer, "targets", targets);
+    reply(ch, id, answer);
 }
 
 static struct pm_profile *need_profile(struct pm_manager *m, struct pm_channel *ch, uint32_t id, const char *name)

@@ -158,11 +158,18 @@ def test_keys_on_one_connection_do_not_mix(setup, keys):
 
 
 def test_without_keys_all_is_open(setup, keys):
-    keys.write("")
+    assert not keys.path.exists()
     gw, _ = setup()
     assert gw.chat("Hello", "alpha").status == 200
     assert gw.chat("Hello", "alpha", bearer("sk-anything")).status == 200
     assert gw.get("/metrics").status == 200
+
+
+def test_an_empty_file_lets_nobody_in(setup, keys):
+    keys.write("")
+    gw, _ = setup()
+    assert gw.chat("Hello", "alpha").status == 401
+    assert gw.get("/health").status == 200
 
 
 # --- what a key may use ---
@@ -580,7 +587,6 @@ def test_with_keys_it_may_listen_where_others_can_reach(setup, keys):
 
 
 def test_without_keys_it_may_not(setup, keys):
-    keys.write(ini({}))
     gw, _ = setup()
     gw.stop()
     proc = serve_anywhere(gw, free_port())
@@ -589,4 +595,4 @@ def test_without_keys_it_may_not(setup, keys):
     finally:
         proc.kill()
     assert proc.returncode == 1 and "loopback" in said, said
-    assert os.path.exists(keys.path)
+    assert not keys.path.exists()

@@ -160,7 +160,7 @@ static const struct row chat_to_messages_rows[] = {
      "'user':'me','metadata':{'a':'b'}}",
      "{'messages':[{'role':'user','content':[{'type':'text','text':'u'}]}],'thinking':{"
      "'type':'enabled','budget_tokens':4096},'max_tokens':6096,'metadata':{'user_id':'me'}}",
-     "metadata, temperature, top_p, seed, presence_penalty"},
+     "metadata, temperature, top_p, top_k, seed, presence_penalty"},
     {"a schema",
      "{'messages':[{'role':'user','content':'u'}],'response_format':{'type':'json_schema',"
      "'json_schema':{'name':'n','strict':true,'schema':{'type':'object','properties':{'a':{"
