@@ -1,7 +1,6 @@
 """Client keys: who may come in, what a key may use, and how keys come and go."""
 
 import json
-import os
 import re
 import stat
 import subprocess
