@@ -128,9 +128,12 @@ void pm_wait_look(void *call)
     }
     if (now >= suspect_at(c))
         suspect(c);
+    /* What is heard does not move the timer: so it looks at least as often as silence may last. */
     uint64_t next = deadline_at(c), other = suspect_at(c);
     if (other < next)
         next = other;
+    if (now + idle_ms(c) < next)
+        next = now + idle_ms(c);
     pm_timer_set(&c->deadline, next - now);
 }
 
