@@ -176,11 +176,21 @@ static void print_key(const char *name, const char *key, bool json)
     cJSON_Delete(root);
 }
 
+/* A key in a folder that no gateway looks into would open nothing. */
+static int check_folder(const struct asked *a, struct pm_error *err)
+{
+    if (a->keys || access(a->state, F_OK) == 0)
+        return PM_OK;
+    return pm_error_set(err, PM_ENOTFOUND,
+                        "%s: there is no such state folder: start `pointsman serve` first, or say --state DIR",
+                        a->state);
+}
+
 static int add_key(const struct asked *a, const char *name, struct pm_error *err)
 {
     int rc = name_is_fine(name) ? check_values(a, err)
                                 : pm_error_set(err, PM_EINVAL, "%.80s: a name has letters, digits and . _ - @", name);
-    if (rc == PM_OK)
+    if (rc == PM_OK && (rc = check_folder(a, err)) == PM_OK)
         rc = check_targets(a, err);
     struct pm_bundle *b = rc == PM_OK ? open_keys(a, err) : NULL;
     if (!b)
