@@ -110,6 +110,7 @@ void pm_decoded_error(struct pm_decoder *d, const cJSON *error)
     if (d->stopped)
         return;
     d->stopped = true;
+    d->has_stop = false;
     d->sink(d->arg, &e);
 }
 

@@ -239,7 +239,8 @@ static enum pm_event_kind weigh(struct pm_call *c, const struct pm_sse_event *ev
     c->held_events++;
     if (kind == PM_EVENT_END)
         c->said_end = true;
-    if (kind == PM_EVENT_ERROR) {
+    /* After its end an answer is whole, whatever else goes wrong. */
+    if (kind == PM_EVENT_ERROR && !c->said_end) {
         c->said_error = true;
         c->error_text = pm_api_error_message(event->data, event->data_len);
     }
