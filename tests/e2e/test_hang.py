@@ -36,8 +36,9 @@ def stopped(pid):
 
 def start(make, route_keys=None, manager=None, **keys):
     how = {"SLOTS": 1, "TIMEOUT_IDLE": f"{IDLE}s", **keys}
-    gw = make({"demo-chat": profile("demo-chat", **how)}, routes(**(route_keys or {})),
-              manager=manager)
+    # a stream that is gone on with would not show where it was cut
+    route = {"RESUME": "no", **(route_keys or {})}
+    gw = make({"demo-chat": profile("demo-chat", **how)}, routes(**route), manager=manager)
     assert gw.chat("hi", model="demo-chat", max_tokens=2).status == 200
     return gw, gw.profile("demo-chat")["pid"]
 
