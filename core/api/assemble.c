@@ -156,13 +156,6 @@ static char *system_without_nonce(const struct pm_api_request *r)
 
 enum { TOOLS_MAX = 512 };
 
-static int by_bytes(const void *a, const void *b)
-{
-    const struct pm_json_value *x = a, *y = b;
-    int order = memcmp(x->text, y->text, x->len < y->len ? x->len : y->len);
-    return order ? order : (x->len > y->len) - (x->len < y->len);
-}
-
 /* The tools in an order that depends on nothing but themselves: agents gather them from servers that come up in any
  * order, and what stands behind them in the prompt would be read anew. NULL when they stand in it already. */
 static char *tools_in_order(const struct pm_api_request *r)
@@ -172,12 +165,12 @@ static char *tools_in_order(const struct pm_api_request *r)
     size_t n = m ? pm_json_elements(r->body + m->value, m->value_len, tools, TOOLS_MAX) : 0;
     bool in_order = n < TOOLS_MAX;
     for (size_t i = 1; i < n; i++)
-        in_order &= by_bytes(&tools[i - 1], &tools[i]) <= 0;
+        in_order &= pm_json_value_order(&tools[i - 1], &tools[i]) <= 0;
     if (n < 2 || n == TOOLS_MAX || in_order)
         return NULL;
     struct pm_buf out;
     pm_buf_init(&out, PM_BUF_OWN_LIMIT);
-    qsort(tools, n, sizeof(*tools), by_bytes);
+    qsort(tools, n, sizeof(*tools), pm_json_value_order);
     for (size_t i = 0; i < n; i++) {
         pm_buf_add(&out, i ? "," : "[");
         pm_buf_addn(&out, tools[i].text, tools[i].len);

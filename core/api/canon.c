@@ -303,6 +303,14 @@ char *pm_parts_text(const struct pm_parts *parts, const char *between)
     return pm_buf_take(&out);
 }
 
+bool pm_parts_are_text(const struct pm_parts *parts)
+{
+    for (size_t i = 0; i < parts->n; i++)
+        if (parts->items[i].kind != PM_PART_TEXT)
+            return false;
+    return true;
+}
+
 bool pm_parts_have(const struct pm_parts *parts, enum pm_part_kind kind)
 {
     for (size_t i = 0; i < parts->n; i++)

@@ -135,6 +135,7 @@ char *pm_part_data_url(const struct pm_part *part);
 
 /* All texts of the parts, joined; the caller frees. */
 char *pm_parts_text(const struct pm_parts *parts, const char *between);
+bool pm_parts_are_text(const struct pm_parts *parts);
 bool pm_parts_have(const struct pm_parts *parts, enum pm_part_kind kind);
 
 /* The system turns' text, joined by empty lines, or NULL; the caller frees. */

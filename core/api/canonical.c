@@ -10,13 +10,6 @@ enum { DEPTH_MAX = 16, FIRST_ITEMS = 32 };
 
 static void canonical(const char *text, size_t len, unsigned depth, struct pm_buf *out);
 
-static int by_text(const void *a, const void *b)
-{
-    const struct pm_json_value *x = a, *y = b;
-    int order = memcmp(x->text, y->text, x->len < y->len ? x->len : y->len);
-    return order ? order : (x->len > y->len) - (x->len < y->len);
-}
-
 static size_t key_length(const struct pm_json_value *member)
 {
     size_t n = 1;
@@ -53,7 +46,7 @@ static void list(const char *text, size_t len, unsigned depth, struct pm_buf *ou
     size_t n;
     struct pm_json_value *items = items_of(text, len, &n);
     if (is_object)
-        qsort(items, n, sizeof(*items), by_text);
+        qsort(items, n, sizeof(*items), pm_json_value_order);
     pm_buf_addn(out, text, 1);
     for (size_t i = 0; i < n; i++) {
         size_t key = is_object ? key_length(&items[i]) : 0;

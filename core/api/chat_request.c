@@ -46,12 +46,10 @@ static int read_file(struct pm_canon *c, const cJSON *file, struct pm_part *p, c
     const char *data = pm_json_str(file, "file_data");
     if (!data)
         return pm_error_set(err, PM_EINVAL,
-                            "`%s.content[%zu].file`: a file of one provider is not known to another: "
+                            "`%s[%zu].file`: a file of one provider is not known to another: "
                             "send it as file_data",
                             where, i);
-    char content[48];
-    snprintf(content, sizeof(content), "%.30s.content", where);
-    p->where = pm_canon_path(c, content, i);
+    p->where = pm_canon_path(c, where, i);
     p->name = pm_json_str(file, "filename");
     pm_part_set_url(c, p, data);
     if (p->url) {
@@ -77,7 +75,7 @@ static int read_part(struct pm_canon *c, const cJSON *part, struct pm_parts *to,
         const cJSON *image = pm_json_get(part, "image_url");
         const char *url = cJSON_IsString(image) ? image->valuestring : pm_json_str(image, "url");
         if (!url)
-            return pm_error_set(err, PM_EINVAL, "`%s.content[%zu].image_url.url` must be a string", where, i);
+            return pm_error_set(err, PM_EINVAL, "`%s[%zu].image_url.url` must be a string", where, i);
         pm_part_set_url(c, pm_parts_add(to, PM_PART_IMAGE), url);
         return PM_OK;
     }
@@ -85,31 +83,20 @@ static int read_part(struct pm_canon *c, const cJSON *part, struct pm_parts *to,
         return read_file(c, pm_json_get(part, "file"), pm_parts_add(to, PM_PART_DOCUMENT), where, i, err);
     if (strcmp(type, "input_audio") == 0) {
         struct pm_part *p = pm_parts_add(to, PM_PART_AUDIO);
-        char content[48];
-        snprintf(content, sizeof(content), "%.30s.content", where);
-        p->where = pm_canon_path(c, content, i);
+        p->where = pm_canon_path(c, where, i);
         p->data = pm_json_str(pm_json_get(part, "input_audio"), "data");
         p->media = pm_json_str(pm_json_get(part, "input_audio"), "format");
         return PM_OK;
     }
-    return pm_error_set(err, PM_EINVAL, "`%s.content[%zu].type`: parts of type %.60s cannot be translated", where, i,
-                        type);
+    return pm_error_set(err, PM_EINVAL, "`%s[%zu].type`: parts of type %.60s cannot be translated", where, i, type);
 }
 
-static int read_content(struct pm_canon *c, const cJSON *content, struct pm_parts *to, const char *where,
+static int read_content(struct pm_canon *c, const cJSON *content, struct pm_parts *to, const char *message,
                         struct pm_error *err)
 {
-    const cJSON *part;
-    size_t i = 0;
-    int rc = PM_OK;
-    if (cJSON_IsString(content)) {
-        pm_parts_add(to, PM_PART_TEXT)->text = content->valuestring;
-        return PM_OK;
-    }
-    cJSON_ArrayForEach (part, content)
-        if ((rc = read_part(c, part, to, where, i++, err)) < 0)
-            break;
-    return rc;
+    char where[48];
+    snprintf(where, sizeof(where), "%.30s.content", message);
+    return pm_codec_read_content(c, content, to, where, read_part, err);
 }
 
 static int read_assistant(struct pm_canon *c, const cJSON *message, const char *where, struct pm_error *err)
@@ -247,10 +234,7 @@ static int add_part(struct pm_canon *c, const struct pm_part *p, cJSON *list, st
 static int add_content(struct pm_canon *c, const struct pm_parts *parts, cJSON *message, struct pm_error *err)
 {
     int rc = PM_OK;
-    bool plain = true;
-    for (size_t i = 0; i < parts->n; i++)
-        plain &= parts->items[i].kind == PM_PART_TEXT;
-    if (plain) {
+    if (pm_parts_are_text(parts)) {
         pm_codec_text(message, "content", pm_canon_own(c, pm_parts_text(parts, "\n")));
         return rc;
     }
@@ -277,15 +261,9 @@ static int write_results(struct pm_canon *c, const struct pm_parts *parts, cJSON
         const struct pm_part *p = &parts->items[i];
         if (p->kind != PM_PART_RESULT)
             continue;
-        char *text = pm_parts_text(&p->content, "\n");
-        if (p->is_error && strncmp(text, "Error", 5) != 0) {
-            char *marked = pm_asprintf("Error: %s", text);
-            free(text);
-            text = marked;
-        }
         cJSON *message = add_message(messages, "tool");
         pm_codec_text(message, "tool_call_id", p->id);
-        pm_codec_text(message, "content", pm_canon_own(c, text));
+        pm_codec_text(message, "content", pm_codec_result_text(c, p));
         bool labelled = false;
         for (size_t k = 0; k < p->content.n && rc == PM_OK; k++) {
             if (p->content.items[k].kind == PM_PART_TEXT)
@@ -407,15 +385,6 @@ static void write_format(const struct pm_canon *c, cJSON *body)
     pm_codec_copy(schema, "strict", c->schema_strict);
 }
 
-static void write_stops(const struct pm_canon *c, cJSON *body)
-{
-    if (!c->stops.n)
-        return;
-    cJSON *stops = cJSON_AddArrayToObject(body, "stop");
-    for (size_t i = 0; i < c->stops.n; i++)
-        cJSON_AddItemToArray(stops, cJSON_CreateStringReference(c->stops.items[i]));
-}
-
 cJSON *pm_chat_write(struct pm_canon *c, const struct pm_codec_target *t, struct pm_error *err)
 {
     cJSON *body = cJSON_CreateObject();
@@ -453,7 +422,7 @@ cJSON *pm_chat_write(struct pm_canon *c, const struct pm_codec_target *t, struct
         pm_codec_copy(body, "top_k", c->top_k);
     else
         pm_codec_drop_sampling(c, PM_SAMPLING_TOP_K);
-    write_stops(c, body);
+    pm_codec_write_stops(c, body, "stop");
     write_format(c, body);
     /* Models that do not reason refuse to be told not to; llama-server's templates want it said. */
     if (c->effort != PM_EFFORT_NONE || t->is_llama)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/alloc.h"
 #include "core/base/text.h"
 
 void pm_codec_text(cJSON *object, const char *key, const char *text)
@@ -93,6 +94,38 @@ void pm_codec_read_stops(struct pm_canon *c, const char *key)
         cJSON_ArrayForEach (item, stop)
             if (cJSON_IsString(item))
                 pm_strv_add(&c->stops, item->valuestring, strlen(item->valuestring));
+}
+
+void pm_codec_write_stops(const struct pm_canon *c, cJSON *body, const char *key)
+{
+    if (!c->stops.n)
+        return;
+    cJSON *stops = cJSON_AddArrayToObject(body, key);
+    for (size_t i = 0; i < c->stops.n; i++)
+        cJSON_AddItemToArray(stops, cJSON_CreateStringReference(c->stops.items[i]));
+}
+
+int pm_codec_read_content(struct pm_canon *c, const cJSON *content, struct pm_parts *to, const char *where,
+                          pm_part_reader part, struct pm_error *err)
+{
+    const cJSON *item;
+    size_t i = 0;
+    int rc = PM_OK;
+    if (cJSON_IsString(content)) {
+        pm_parts_add(to, PM_PART_TEXT)->text = content->valuestring;
+        return PM_OK;
+    }
+    cJSON_ArrayForEach (item, content)
+        if ((rc = part(c, item, to, where, i++, err)) < 0)
+            break;
+    return rc;
+}
+
+const char *pm_codec_result_text(struct pm_canon *c, const struct pm_part *result)
+{
+    const char *text = pm_canon_own(c, pm_parts_text(&result->content, "\n"));
+    bool says_so = strncmp(text, "Error", 5) == 0;
+    return result->is_error && !says_so ? pm_canon_own(c, pm_asprintf("Error: %s", text)) : text;
 }
 
 void pm_codec_read_choice(struct pm_canon *c, const char *name)

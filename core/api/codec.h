@@ -48,6 +48,18 @@ enum pm_sampling {
 };
 void pm_codec_drop_sampling(struct pm_canon *c, unsigned lacking);
 
+/* A text, or a list of parts of which `part` reads each: `where` is the list's JSON path, `i` the place in it. */
+typedef int (*pm_part_reader)(struct pm_canon *c, const cJSON *part, struct pm_parts *to, const char *where, size_t i,
+                              struct pm_error *err);
+int pm_codec_read_content(struct pm_canon *c, const cJSON *content, struct pm_parts *to, const char *where,
+                          pm_part_reader part, struct pm_error *err) PM_MUST;
+
+/* The text of a tool's result for a protocol that has no mark for errors: then its words say it. */
+const char *pm_codec_result_text(struct pm_canon *c, const struct pm_part *result);
+
+/* The stop sequences as a list, when there are some. */
+void pm_codec_write_stops(const struct pm_canon *c, cJSON *body, const char *key);
+
 /* The stop sequences of the field called `key`: a text or texts. */
 void pm_codec_read_stops(struct pm_canon *c, const char *key);
 

@@ -95,18 +95,8 @@ static int read_block(struct pm_canon *c, const cJSON *block, struct pm_parts *t
 static int read_blocks(struct pm_canon *c, const cJSON *content, struct pm_parts *to, const char *where,
                        struct pm_error *err)
 {
-    const cJSON *block;
-    size_t i = 0;
-    int rc = PM_OK;
-    if (cJSON_IsString(content)) {
-        pm_parts_add(to, PM_PART_TEXT)->text = content->valuestring;
-        return PM_OK;
-    }
     c->has_cache_marks |= pm_json_has_cache_mark(content);
-    cJSON_ArrayForEach (block, content)
-        if ((rc = read_block(c, block, to, where, i++, err)) < 0)
-            break;
-    return rc;
+    return pm_codec_read_content(c, content, to, where, read_block, err);
 }
 
 /* Calls and thoughts are the assistant's, results the user's. */
@@ -513,11 +503,7 @@ cJSON *pm_messages_write(struct pm_canon *c, const struct pm_codec_target *t, st
         limit = t->max_tokens;
     cJSON_AddNumberToObject(body, "max_tokens", (double)limit);
     write_sampling(c, body, budget > 0);
-    if (c->stops.n) {
-        cJSON *stops = cJSON_AddArrayToObject(body, "stop_sequences");
-        for (size_t i = 0; i < c->stops.n; i++)
-            cJSON_AddItemToArray(stops, cJSON_CreateStringReference(c->stops.items[i]));
-    }
+    pm_codec_write_stops(c, body, "stop_sequences");
     write_format(c, body);
     if (c->user)
         pm_codec_text(cJSON_AddObjectToObject(body, "metadata"), "user_id", c->user);

@@ -19,6 +19,11 @@ bool pm_protocol_is_anthropic(enum pm_protocol p)
     return p == PM_PROTO_MESSAGES || p == PM_PROTO_COUNT_TOKENS;
 }
 
+bool pm_protocol_streams(enum pm_protocol p)
+{
+    return p == PM_PROTO_CHAT || p == PM_PROTO_COMPLETIONS || p == PM_PROTO_RESPONSES || p == PM_PROTO_MESSAGES;
+}
+
 /* What is gathered while the messages are walked. */
 struct walk {
     struct pm_api_request *r;

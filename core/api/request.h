@@ -27,6 +27,9 @@ const char *pm_protocol_name(enum pm_protocol p);
 /* Anthropic's family: its error shape, its headers. */
 bool pm_protocol_is_anthropic(enum pm_protocol p);
 
+/* Are its answers streams of text, where the caller asks for one? */
+bool pm_protocol_streams(enum pm_protocol p);
+
 struct pm_api_request {
     enum pm_protocol protocol;
     const char *body; /* borrowed */

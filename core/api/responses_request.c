@@ -76,22 +76,6 @@ static int read_part(struct pm_canon *c, const cJSON *part, struct pm_parts *to,
     return pm_error_set(err, PM_EINVAL, "`%s[%zu].type`: parts of type %.60s cannot be translated", where, i, type);
 }
 
-static int read_content(struct pm_canon *c, const cJSON *content, struct pm_parts *to, const char *where,
-                        struct pm_error *err)
-{
-    const cJSON *part;
-    size_t i = 0;
-    int rc = PM_OK;
-    if (cJSON_IsString(content)) {
-        pm_parts_add(to, PM_PART_TEXT)->text = content->valuestring;
-        return PM_OK;
-    }
-    cJSON_ArrayForEach (part, content)
-        if ((rc = read_part(c, part, to, where, i++, err)) < 0)
-            break;
-    return rc;
-}
-
 /* Thoughts as they are, or their summary, where the provider shows no more. */
 static void read_reasoning(struct pm_canon *c, const cJSON *item)
 {
@@ -135,7 +119,7 @@ static int read_message(struct pm_canon *c, const cJSON *item, const char *where
     struct pm_turn *turn = is(role, "assistant")                         ? pm_canon_same_turn(c, PM_ROLE_ASSISTANT)
                            : is(role, "system") || is(role, "developer") ? pm_canon_turn(c, PM_ROLE_SYSTEM)
                                                                          : pm_canon_same_turn(c, PM_ROLE_USER);
-    return read_content(c, pm_json_get(item, "content"), &turn->parts, inner, err);
+    return pm_codec_read_content(c, pm_json_get(item, "content"), &turn->parts, inner, read_part, err);
 }
 
 static void add_tool(struct pm_canon *c, const cJSON *tool, const char *space);
@@ -155,7 +139,7 @@ static int read_item(struct pm_canon *c, const cJSON *item, size_t index, struct
         char inner[48];
         snprintf(inner, sizeof(inner), "%s.output", where);
         p->id = pm_json_str(item, "call_id");
-        return read_content(c, pm_json_get(item, "output"), &p->content, inner, err);
+        return pm_codec_read_content(c, pm_json_get(item, "output"), &p->content, inner, read_part, err);
     }
     if (is(type, "reasoning")) {
         read_reasoning(c, item);
@@ -272,22 +256,13 @@ static int write_result(struct pm_canon *c, const struct pm_part *p, cJSON *inpu
 {
     cJSON *item = add_item(input, "function_call_output");
     pm_codec_text(item, "call_id", p->id);
-    bool plain = true;
-    for (size_t i = 0; i < p->content.n; i++)
-        plain &= p->content.items[i].kind == PM_PART_TEXT;
-    if (!plain) {
+    if (!pm_parts_are_text(&p->content)) {
         cJSON *output = cJSON_AddArrayToObject(item, "output");
         if (p->is_error)
             pm_codec_text(add_item(output, "input_text"), "text", "Error:");
         return write_parts(c, &p->content, false, output, err);
     }
-    char *text = pm_parts_text(&p->content, "\n");
-    if (p->is_error && strncmp(text, "Error", 5) != 0) {
-        char *marked = pm_asprintf("Error: %s", text);
-        free(text);
-        text = marked;
-    }
-    pm_codec_text(item, "output", pm_canon_own(c, text));
+    pm_codec_text(item, "output", pm_codec_result_text(c, p));
     return PM_OK;
 }
 

@@ -379,6 +379,13 @@ size_t pm_json_elements(const char *text, size_t len, struct pm_json_value *out,
     return n;
 }
 
+int pm_json_value_order(const void *a, const void *b)
+{
+    const struct pm_json_value *x = a, *y = b;
+    int order = memcmp(x->text, y->text, x->len < y->len ? x->len : y->len);
+    return order ? order : (x->len > y->len) - (x->len < y->len);
+}
+
 bool pm_json_is(const struct pm_json_value *v, const char *word)
 {
     size_t n = strlen(word);

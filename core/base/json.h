@@ -53,6 +53,9 @@ void pm_json_each(const char *text, size_t len, const char *const *keys, size_t 
  * text has passed pm_json_scan. */
 size_t pm_json_elements(const char *text, size_t len, struct pm_json_value *out, size_t max);
 
+/* For qsort: by their bytes, the shorter first. */
+int pm_json_value_order(const void *a, const void *b);
+
 /* Is the value a string of that word, which has nothing to escape? */
 bool pm_json_is(const struct pm_json_value *v, const char *word);
 

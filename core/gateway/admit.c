@@ -42,26 +42,30 @@ bool pm_user_may_use(const struct pm_user *client, const struct pm_target *t)
     return !client->targets.n || pm_strv_has(&client->targets, t->id);
 }
 
-bool pm_admit_stranger(const struct pm_gateway *g, struct pm_exchange *x, const char **why)
+static const char *stranger(struct pm_exchange *x)
 {
-    const struct pm_http_head *head = pm_exchange_head(x);
-    *why = key_of(head) ? "the key is not known here: `pointsman key add NAME` on this machine makes one"
-                        : "a key is needed: `pointsman key add NAME` on this machine makes one";
-    return !g->conf->needs_key || pm_user_of(g, head);
+    return key_of(pm_exchange_head(x))
+               ? "the key is not known here: `pointsman key add NAME` on this machine makes one"
+               : "a key is needed: `pointsman key add NAME` on this machine makes one";
+}
+
+bool pm_admit_head(const struct pm_gateway *g, struct pm_exchange *x, const char **why)
+{
+    *why = stranger(x);
+    return !g->conf->needs_key || pm_user_of(g, pm_exchange_head(x));
 }
 
 bool pm_admit(struct pm_gateway *g, struct pm_exchange *x, enum pm_access access)
 {
-    const char *why;
-    if (access == PM_ACCESS_ALL)
+    if (access == PM_ACCESS_ALL || !g->conf->needs_key)
         return true;
-    if (!pm_admit_stranger(g, x, &why)) {
+    const struct pm_user *user = pm_user_of(g, pm_exchange_head(x));
+    if (!user) {
         pm_reply_header(x, "WWW-Authenticate", "Bearer");
-        pm_reply_error(g, x, 401, "invalid_api_key", "%s", why);
+        pm_reply_error(g, x, 401, "invalid_api_key", "%s", stranger(x));
         return false;
     }
-    const struct pm_user *user = pm_user_of(g, pm_exchange_head(x));
-    if (access == PM_ACCESS_ADMIN && user && !user->admin) {
+    if (access == PM_ACCESS_ADMIN && !user->admin) {
         pm_reply_error(g, x, 403, NULL, "the key %s is not for this: ADMIN=yes would allow it", user->id);
         return false;
     }
@@ -122,7 +126,7 @@ static void refuse(struct pm_call *c, enum pm_limit met)
 void pm_admit_decided(struct pm_call *c, enum pm_limit met)
 {
     if (met == PM_LIMIT_NONE)
-        pm_call_admitted(c);
+        pm_cached_look(c);
     else
         refuse(c, met);
 }
@@ -139,7 +143,7 @@ void pm_admit_here(struct pm_call *c)
 void pm_admit_call(struct pm_call *c)
 {
     if (!has_limits(c->client))
-        pm_call_admitted(c);
+        pm_cached_look(c);
     else if (!pm_shared_take(c))
         pm_admit_here(c);
 }

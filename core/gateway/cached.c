@@ -14,8 +14,7 @@ static bool is_cacheable(const struct pm_call *c)
     const struct pm_route *r = c->input.route;
     if (!r || !r->cache_ms || !c->g->cache || !c->has_api || (c->api.stream && !pm_api_is_plain(&c->api)))
         return false;
-    bool known = pm_api_translates(c->api.protocol) || c->api.protocol == PM_PROTO_COMPLETIONS ||
-                 (c->api.protocol == PM_PROTO_EMBEDDINGS && !c->api.stream);
+    bool known = pm_protocol_streams(c->api.protocol) || (c->api.protocol == PM_PROTO_EMBEDDINGS && !c->api.stream);
     return known && (r->cache_sampled || pm_api_is_deterministic(&c->api));
 }
 

@@ -242,11 +242,6 @@ void pm_call_start(struct pm_gateway *g, struct pm_exchange *x, const struct pm_
         pm_admit_call(c);
 }
 
-void pm_call_admitted(struct pm_call *c)
-{
-    pm_cached_look(c);
-}
-
 void pm_call_go_on(struct pm_call *c)
 {
     if (!choose(c))

@@ -104,9 +104,7 @@ bool pm_call_decide(struct pm_call *c, const char *model);
 void pm_call_refuse(struct pm_call *c, int status, const char *code, const char *message);
 struct pm_call *pm_call_new(struct pm_gateway *g, struct pm_exchange *x, const struct pm_endpoint *e);
 
-/* It may go on: was it answered before? */
-void pm_call_admitted(struct pm_call *c);
-/* It was not: judge, decide, attempt. */
+/* It may, and was not answered before: judge, decide, attempt. */
 void pm_call_go_on(struct pm_call *c);
 
 /* cached.c */
@@ -120,7 +118,7 @@ void pm_cached_keep_stream(struct pm_call *c);
 void pm_cached_headers(struct pm_call *c);
 
 /* admit.c */
-/* Within the limits of its key? pm_call_admitted, or a refusal. */
+/* Within the limits of its key? pm_cached_look, or a refusal. */
 void pm_admit_call(struct pm_call *c);
 /* By this machine's own counts; by somebody's word. */
 void pm_admit_here(struct pm_call *c);

@@ -286,7 +286,7 @@ static void refused(void *arg, struct pm_exchange *x, int status, const char *wh
 static int head(void *arg, struct pm_exchange *x, const char **why)
 {
     struct pm_gateway *g = arg;
-    if (pm_endpoints_access(pm_exchange_head(x)) == PM_ACCESS_ALL || pm_admit_stranger(g, x, why))
+    if (pm_endpoints_access(pm_exchange_head(x)) == PM_ACCESS_ALL || pm_admit_head(g, x, why))
         return 0;
     return 401;
 }

@@ -3,6 +3,7 @@
  *   accept, parse                       core/http            -> gateway.c  request
  *   which endpoint is it?               endpoints.c          pm_endpoints_request
  *   read the body                       call.c               pm_call_start   (core/api)
+ *   may he? was it answered before?     admit.c, cached.c    pm_admit_call, pm_cached_look (core/store; shared.c)
  *   judge and decide                    decide_request.c     pm_call_decide  (core/route)
  *   next attempt: slot, request         attempt.c            pm_attempt_next (channel, core/upstream)
  *   the target's protocol               wire.c               pm_wire_*       (core/api)
@@ -120,7 +121,7 @@ const struct pm_user *pm_user_of(const struct pm_gateway *g, const struct pm_htt
 /* True for no client, too. */
 bool pm_user_may_use(const struct pm_user *client, const struct pm_target *t);
 /* True when it is nobody without a key that is known; else why he may not come in. */
-bool pm_admit_stranger(const struct pm_gateway *g, struct pm_exchange *x, const char **why);
+bool pm_admit_head(const struct pm_gateway *g, struct pm_exchange *x, const char **why);
 /* False when the request was refused. */
 bool pm_admit(struct pm_gateway *g, struct pm_exchange *x, enum pm_access access);
 

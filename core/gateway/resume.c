@@ -30,12 +30,8 @@ static void read_back(struct pm_call *c)
 
 void pm_resume_init(struct pm_call *c)
 {
-    static const enum pm_protocol resumable[] = {PM_PROTO_CHAT, PM_PROTO_COMPLETIONS, PM_PROTO_RESPONSES,
-                                                 PM_PROTO_MESSAGES};
-    for (size_t i = 0; i < sizeof(resumable) / sizeof(*resumable); i++)
-        c->can_resume |= c->api.protocol == resumable[i];
-    if (!c->has_api || !c->api.stream || !pm_api_is_plain(&c->api) || !c->input.route->resume)
-        c->can_resume = false;
+    c->can_resume = c->has_api && c->api.stream && pm_protocol_streams(c->api.protocol) && pm_api_is_plain(&c->api) &&
+                    c->input.route->resume;
 }
 
 void pm_resume_release(struct pm_call *c)

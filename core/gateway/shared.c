@@ -98,9 +98,9 @@ static struct pm_redis_ask *ask(struct pm_gateway *g, struct words *w, void (*fn
 }
 
 /* The key's name in Redis: enough of its fingerprint to be the only one. */
-static void user_name(const struct pm_user *user, const char *tail, char out[80])
+static void user_name(const struct pm_user *user, char out[80])
 {
-    snprintf(out, 80, "%.32s%s", user->hash, tail);
+    snprintf(out, 80, "%.32s", user->hash);
 }
 
 static void month_name(const struct pm_user *user, char out[80])
@@ -144,7 +144,7 @@ bool pm_shared_take(struct pm_call *c)
     add_text(&w, "EVAL");
     add_text(&w, take_script);
     add_text(&w, "3");
-    user_name(c->client, "", name);
+    user_name(c->client, name);
     add_key(&w, c->g, "requests", name);
     add_key(&w, c->g, "tokens", name);
     month_name(c->client, name);
@@ -165,7 +165,7 @@ void pm_shared_charge(struct pm_gateway *g, const struct pm_user *user, long lon
     add_text(&w, "EVAL");
     add_text(&w, charge_script);
     add_text(&w, "2");
-    user_name(user, "", name);
+    user_name(user, name);
     add_key(&w, g, "tokens", name);
     month_name(user, name);
     add_key(&w, g, "spent", name);

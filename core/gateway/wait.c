@@ -52,11 +52,8 @@ void pm_wait_init(struct pm_call *c)
 
 void pm_wait_begin(struct pm_call *c)
 {
-    static const enum pm_protocol streamed[] = {PM_PROTO_CHAT, PM_PROTO_COMPLETIONS, PM_PROTO_RESPONSES,
-                                                PM_PROTO_MESSAGES};
-    for (size_t i = 0; i < sizeof(streamed) / sizeof(*streamed); i++)
-        if (c->has_api && c->api.stream && c->api.protocol == streamed[i] && c->g->conf->gateway.silence_ms)
-            pm_timer_set(&c->ping, c->g->conf->gateway.silence_ms);
+    if (c->has_api && c->api.stream && pm_protocol_streams(c->api.protocol) && c->g->conf->gateway.silence_ms)
+        pm_timer_set(&c->ping, c->g->conf->gateway.silence_ms);
 }
 
 /* In the middle of an answer the responses API has nothing to say that clients would not take for a new one. */

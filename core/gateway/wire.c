@@ -81,7 +81,6 @@ static void pass(struct pm_call *c)
     bool local = t->kind == PM_TARGET_LOCAL, as_stream = local && pm_api_can_assemble(&c->api);
     c->strips_progress =
         local && (as_stream || c->api.stream) && !pm_json_span(&c->api.spans, c->api.body, "return_progress");
-    c->strips_usage = needs_usage(c);
     struct pm_api_wishes wishes = {.as_stream = as_stream,
                                    .progress = c->strips_progress,
                                    .usage = c->strips_usage,
@@ -110,12 +109,11 @@ int pm_wire_set_body(struct pm_call *c, struct pm_error *err)
     if (!c->has_api)
         return PM_OK;
     c->wire = pm_wire_of(c->target, c->api.protocol);
-    if (c->wire == c->api.protocol) {
+    c->strips_usage = needs_usage(c);
+    if (c->wire == c->api.protocol)
         pass(c);
-    } else {
-        c->strips_usage = needs_usage(c);
+    else
         rc = translate(c, err);
-    }
     if (rc == PM_OK && prefixes && pm_api_translates(c->wire))
         c->prefix_break = pm_prefix_note(prefixes, c->body.data, c->body.len, c->api.conversation);
     return rc;
