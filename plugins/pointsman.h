@@ -26,7 +26,7 @@ extern "C" {
 #endif
 
 #define PMP_ABI_MAJOR           1u
-#define PMP_ABI_MINOR           0u
+#define PMP_ABI_MINOR           1u
 #define PMP_ABI                 (PMP_ABI_MAJOR << 16 | PMP_ABI_MINOR)
 #define PMP_EXPORT              __attribute__((visibility("default")))
 #define PMP_HAS(object, member) ((object)->size >= offsetof(__typeof__(*(object)), member) + sizeof((object)->member))
@@ -69,7 +69,11 @@ enum pmp_text {
     PMP_TEXT_SYSTEM,    /* all system texts, joined by line feeds */
     PMP_TEXT_LAST_USER, /* the last message of the user that has text */
     PMP_TEXT_ROUTE,     /* the route's id */
-    PMP_TEXT_LAST_TOOL_RESULT
+    PMP_TEXT_LAST_TOOL_RESULT,
+    /* since 1.1 */
+    PMP_TEXT_SCRIPT,   /* of the user's last words, as ISO 15924 names it: "Latn", "Hani"; a guess */
+    PMP_TEXT_LANGUAGE, /* the same as ISO 639-1 names it: "en"; a guess */
+    PMP_TEXT_REQUEST   /* the request's id, as x-pointsman-request tells it; "" in a dry run */
 };
 
 enum pmp_number {
@@ -82,8 +86,28 @@ enum pmp_number {
     PMP_NUM_MAX_TOKENS,    /* asked for; 0 when not */
     PMP_NUM_STREAM,        /* 0 or 1 */
     PMP_NUM_JSON_SCHEMA,   /* 1: structured output is asked for */
-    PMP_NUM_AUDIO
+    PMP_NUM_AUDIO,
+    /* since 1.1 */
+    PMP_NUM_TOOL_LOOP,    /* 1: it ends with the result of a tool, not with words of its user */
+    PMP_NUM_CODE_FENCES,  /* blocks of code in the user's last words */
+    PMP_NUM_SYSTEM_HASH,  /* a fingerprint of the system text */
+    PMP_NUM_CONVERSATION, /* the same for all turns of a conversation */
+    /* The last steps of an agent (a call of a tool and its result), PMP_STEPS_MAX of them at most. */
+    PMP_NUM_STEPS,
+    PMP_NUM_STEPS_REFUSED,  /* the tool could not do it: no such file, wrong arguments */
+    PMP_NUM_STEPS_PASSING,  /* time-outs, limits, the network */
+    PMP_NUM_STEPS_FAILED,   /* what it ran failed: tests, a compiler, an exception */
+    PMP_NUM_STEPS_CRITICAL, /* a crash, no memory, no disk */
+    PMP_NUM_STEPS_READ,
+    PMP_NUM_STEPS_EDIT,
+    PMP_NUM_STEPS_RUN,
+    PMP_NUM_STEPS_REPEATED, /* the same call with the same arguments as before */
+    PMP_NUM_ERROR_STREAK,   /* failed steps at the end, one after the other */
+    PMP_NUM_RECENT_EDITS,   /* edits that went well among the last six steps */
+    PMP_NUM_RECENT_CRITICAL /* 1: one of the last three steps was critical */
 };
+
+enum { PMP_STEPS_MAX = 16 };
 
 enum { PMP_CAP_TOOLS = 1, PMP_CAP_VISION = 2, PMP_CAP_REASONING = 4, PMP_CAP_EMBEDDINGS = 8, PMP_CAP_AUDIO = 16 };
 
@@ -134,6 +158,29 @@ struct pmp_host {
     void (*veto)(struct pmp_verdict *v, size_t target, const char *reason);
     void (*abstain)(struct pmp_verdict *v);
     void (*reason)(struct pmp_verdict *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+    /* since 1.1: test with PMP_HAS */
+
+    /* This verdict stands against STICK: a conversation may leave its target in the middle of an agent's work. */
+    void (*insist)(struct pmp_verdict *v);
+    /* Up to PMP_NOTE_MAX bytes that come back with the request's outcome. */
+    void (*note)(struct pmp_verdict *v, const void *data, size_t len);
+    /* The answer of the first target is held back until `review` has seen it. Only where the policy has one. */
+    void (*hold)(struct pmp_verdict *v);
+    /* Memory that all workers share and that outlives them, all zero at first; changes of `size` empty it. Change it
+     * with atomic operations. NULL when there is none. One for each policy and route; only in `start`. */
+    void *(*shared)(const struct pmp_host *host, size_t size);
+    /* The path of a file: as it stands when absolute, else beside the route's file, else beside the policy. NULL when
+     * there is none. Valid until the next call; only in `start`. */
+    const char *(*file)(const struct pmp_host *host, const char *name);
+};
+
+enum { PMP_NOTE_MAX = 64 };
+
+enum pmp_outcome_kind {
+    PMP_OUTCOME_ANSWERED, /* the request is over */
+    PMP_OUTCOME_FEEDBACK, /* somebody has said how good the answer was */
+    PMP_OUTCOME_REVIEWED  /* a policy's review has */
 };
 
 /* What became of a request that the policy judged. */
@@ -144,6 +191,40 @@ struct pmp_outcome {
     int attempts;
     double total_ms, first_byte_ms;
     int64_t prompt_tokens, output_tokens; /* 0 when not known */
+    /* since 1.1 */
+    enum pmp_outcome_kind kind;
+    double score;     /* 0..1, of feedback and reviews; -1 when nobody has judged */
+    const char *note; /* what the policy noted when it judged, NULL for nothing */
+    size_t note_len;
+};
+
+/* An answer that is held back, and what a review makes of it. since 1.1 */
+struct pmp_answer {
+    uint32_t size;
+    const char *target;
+    const char *text; /* what was said to the user, without thoughts */
+    size_t text_len;
+    const char *finish; /* "stop", "length", "tool_calls", "content_filter", ... */
+    unsigned tool_calls;
+    int has_logprobs;
+    double mean_logprob, least_logprob; /* of the answer's tokens, natural logarithms; where has_logprobs */
+    int64_t output_tokens;
+    unsigned round;   /* 0, then one more after each question */
+    const char *said; /* what the target of the question answered; NULL in round 0 and when it could not */
+    size_t said_len;
+};
+
+enum pmp_review {
+    PMP_ACCEPT, /* it goes to the caller */
+    PMP_REJECT, /* the next attempt answers instead; where there is none, this one does */
+    PMP_ASK     /* first a question to another model; `review` is called again with what it said */
+};
+
+struct pmp_question {
+    uint32_t size;
+    const char *target; /* id of a target of the route */
+    const char *system, *text;
+    int64_t max_tokens;
 };
 
 struct pmp_policy {
@@ -160,6 +241,11 @@ struct pmp_policy {
     int (*judge)(void *state, const struct pmp_request *req, struct pmp_verdict *v);
     void (*outcome)(void *state, const struct pmp_outcome *outcome); /* may be NULL */
     void (*stop)(void *state);                                       /* may be NULL */
+
+    /* since 1.1: what to do with an answer that `hold` has held back. `question` is filled for PMP_ASK; its texts are
+     * copied. Must not block. May be NULL. */
+    enum pmp_review (*review)(void *state, const struct pmp_request *req, const struct pmp_answer *answer,
+                              struct pmp_question *question);
 };
 
 /* What a policy defines. Declared here so that it has external linkage in C++ too, where a constant would not. */

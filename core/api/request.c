@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/api/walk.h"
 #include "core/base/alloc.h"
 #include "core/base/text.h"
 
@@ -24,185 +25,6 @@ bool pm_protocol_streams(enum pm_protocol p)
     return p == PM_PROTO_CHAT || p == PM_PROTO_COMPLETIONS || p == PM_PROTO_RESPONSES || p == PM_PROTO_MESSAGES;
 }
 
-/* What is gathered while the messages are walked. */
-struct walk {
-    struct pm_api_request *r;
-    struct pm_buf system, user, tool;
-    size_t blob_bytes; /* of images and other binary parts: not prompt text */
-    uint64_t hash;     /* of what all turns of a conversation share: its system text and its first user message */
-    struct pm_json_value last_result; /* the last tool result that is a message of its own */
-    struct pm_error *err;
-    int rc, index;
-    bool hashed;     /* what comes after the first user message is not of all turns */
-    const char *key; /* the member that is walked */
-};
-
-static void add_text(struct pm_buf *out, const char *text)
-{
-    if (out->len)
-        pm_buf_add(out, "\n");
-    pm_buf_add(out, text);
-}
-
-static bool type_is(const char *type, const char *a, const char *b)
-{
-    return type && (strcmp(type, a) == 0 || (b && strcmp(type, b) == 0));
-}
-
-static size_t string_bytes(const cJSON *item)
-{
-    size_t n = 0;
-    const cJSON *child;
-    if (cJSON_IsString(item))
-        return strlen(item->valuestring);
-    cJSON_ArrayForEach (child, item)
-        n += string_bytes(child);
-    return n;
-}
-
-static void walk_content(struct walk *w, const cJSON *content, struct pm_buf *text);
-
-static void walk_part(struct walk *w, const cJSON *part, struct pm_buf *text)
-{
-    const char *type = pm_json_str(part, "type");
-    if (cJSON_IsString(part)) {
-        add_text(text, part->valuestring);
-    } else if (type_is(type, "image_url", "image") || type_is(type, "input_image", NULL)) {
-        w->r->images++;
-        w->blob_bytes += string_bytes(part);
-    } else if (type_is(type, "input_audio", "audio")) {
-        w->r->audio++;
-        w->blob_bytes += string_bytes(part);
-    } else if (type_is(type, "tool_result", NULL)) {
-        w->r->tool_results++;
-        pm_buf_clear(&w->tool);
-        walk_content(w, pm_json_get(part, "content"), &w->tool);
-    } else if (pm_json_str(part, "text")) {
-        add_text(text, pm_json_str(part, "text"));
-    }
-}
-
-static void walk_content(struct walk *w, const cJSON *content, struct pm_buf *text)
-{
-    const cJSON *part;
-    if (cJSON_IsString(content))
-        add_text(text, content->valuestring);
-    else
-        cJSON_ArrayForEach (part, content)
-            walk_part(w, part, text);
-}
-
-static void walk_user(struct walk *w, const cJSON *content)
-{
-    struct pm_buf text;
-    pm_buf_init(&text, PM_BUF_OWN_LIMIT);
-    unsigned results = w->r->tool_results;
-    walk_content(w, content, &text);
-    if (text.len) {
-        if (!w->hashed) {
-            w->hash = pm_hash(w->system.data, w->system.len, w->hash);
-            w->hash = pm_hash(text.data, text.len, w->hash);
-            w->hashed = true;
-        }
-        /* A turn of the user, not the harness handing back a tool's result with a remark. */
-        w->r->user_turns += w->r->tool_results == results;
-        pm_buf_release(&w->user);
-        w->user = text;
-    } else {
-        pm_buf_release(&text);
-    }
-}
-
-static cJSON *parse(const struct pm_json_value *v)
-{
-    return v->text ? cJSON_ParseWithLength(v->text, v->len) : NULL;
-}
-
-static bool is_either(const struct pm_json_value *v, const char *a, const char *b)
-{
-    return pm_json_is(v, a) || pm_json_is(v, b);
-}
-
-static void walk_result(struct walk *w, const struct pm_json_value *value)
-{
-    w->r->tool_results++;
-    w->last_result = *value;
-}
-
-enum { ROLE, CONTENT, TYPE, OUTPUT };
-static const char *const message_keys[] = {"role", "content", "type", "output"};
-
-static int check_message(const struct walk *w, char first, const struct pm_json_value *v, int index)
-{
-    if (first != '{')
-        return pm_error_set(w->err, PM_EINVAL, "`%s[%d]` must be an object with \"role\" and \"content\"", w->key,
-                            index);
-    if (w->r->protocol != PM_PROTO_RESPONSES && (!v[ROLE].text || v[ROLE].text[0] != '"'))
-        return pm_error_set(w->err, PM_EINVAL, "`%s[%d].role` must be a string such as \"user\"", w->key, index);
-    return PM_OK;
-}
-
-/* Only what is needed becomes a tree: an agent's history is mostly its own words and its tools' results. */
-static void walk_message(void *arg, char first, const struct pm_json_value *v)
-{
-    struct walk *w = arg;
-    int index = w->index++;
-    if (w->rc < 0 || (w->rc = check_message(w, first, v, index)) < 0)
-        return;
-    w->r->messages++;
-    if (w->r->protocol == PM_PROTO_RESPONSES &&
-        is_either(&v[TYPE], "function_call_output", "custom_tool_call_output")) {
-        walk_result(w, &v[OUTPUT]);
-    } else if (is_either(&v[ROLE], "tool", "function")) {
-        walk_result(w, &v[CONTENT]);
-    } else if (is_either(&v[ROLE], "system", "developer") || pm_json_is(&v[ROLE], "user")) {
-        cJSON *content = parse(&v[CONTENT]);
-        if (pm_json_is(&v[ROLE], "user"))
-            walk_user(w, content);
-        else
-            walk_content(w, content, &w->system);
-        cJSON_Delete(content);
-    }
-}
-
-static int walk_messages(struct walk *w, const char *key)
-{
-    const struct pm_api_request *r = w->r;
-    const struct pm_json_member *m = pm_json_span(&r->spans, r->body, key);
-    if (!m)
-        return pm_error_set(w->err, PM_EINVAL, "`%s` is missing: an array of {\"role\", \"content\"} is expected",
-                            key);
-    if (r->body[m->value] != '[')
-        return pm_error_set(w->err, PM_EINVAL, "`%s` must be an array of {\"role\", \"content\"}", key);
-    w->key = key;
-    pm_json_each(r->body + m->value, m->value_len, message_keys, 4, walk_message, w);
-    if (w->rc == PM_OK && !w->index)
-        return pm_error_set(w->err, PM_EINVAL, "`%s` is empty: at least one message is needed", key);
-    return w->rc;
-}
-
-/* `input` or `prompt`: a text, or texts, or (responses) messages. */
-static int walk_input(struct walk *w, const char *key)
-{
-    const struct pm_api_request *r = w->r;
-    const struct pm_json_member *m = pm_json_span(&r->spans, r->body, key);
-    char first = m ? r->body[m->value] : 0;
-    if (!m)
-        return pm_error_set(w->err, PM_EINVAL, "`%s` is missing: a string or an array is expected", key);
-    if (first != '"' && first != '[')
-        return pm_error_set(w->err, PM_EINVAL, "`%s` must be a string or an array", key);
-    if (first == '[' && r->protocol == PM_PROTO_RESPONSES)
-        return walk_messages(w, key);
-    cJSON *input = parse(&(struct pm_json_value){r->body + m->value, m->value_len});
-    int rc = PM_OK;
-    if (cJSON_IsArray(input) && !input->child)
-        rc = pm_error_set(w->err, PM_EINVAL, "`%s` is empty", key);
-    else
-        walk_user(w, input);
-    cJSON_Delete(input);
-    return rc;
-}
-
 static int check_types(const struct pm_api_request *r, struct pm_error *err)
 {
     const cJSON *model = pm_json_get(r->root, "model"), *stream = pm_json_get(r->root, "stream");
@@ -213,31 +35,6 @@ static int check_types(const struct pm_api_request *r, struct pm_error *err)
         return pm_error_set(err, PM_EINVAL, "`stream` must be true or false");
     if (tools && r->protocol != PM_PROTO_NATIVE && r->body[tools->value] != '[' && r->body[tools->value] != 'n')
         return pm_error_set(err, PM_EINVAL, "`tools` must be an array");
-    return PM_OK;
-}
-
-static int walk_body(struct walk *w)
-{
-    const struct pm_api_request *r = w->r;
-    switch (r->protocol) {
-    case PM_PROTO_MESSAGES:
-    case PM_PROTO_COUNT_TOKENS:
-        walk_content(w, pm_json_get(r->root, "system"), &w->system);
-        return walk_messages(w, "messages");
-    case PM_PROTO_CHAT:
-        return walk_messages(w, "messages");
-    case PM_PROTO_RESPONSES:
-        walk_content(w, pm_json_get(r->root, "instructions"), &w->system);
-        return walk_input(w, "input");
-    case PM_PROTO_EMBEDDINGS:
-        return walk_input(w, "input");
-    case PM_PROTO_COMPLETIONS:
-        return walk_input(w, "prompt");
-    case PM_PROTO_NATIVE:
-        break;
-    }
-    if (pm_json_span(&r->spans, r->body, "prompt"))
-        walk_user(w, pm_json_get(r->root, "prompt"));
     return PM_OK;
 }
 
@@ -253,7 +50,7 @@ static int build_root(struct pm_api_request *r, struct pm_error *err)
             skip |= strlen(walked[k]) == m->key_len && memcmp(walked[k], r->body + m->key, m->key_len) == 0;
         if (skip)
             continue;
-        cJSON *value = parse(&(struct pm_json_value){r->body + m->value, m->value_len});
+        cJSON *value = cJSON_ParseWithLength(r->body + m->value, m->value_len);
         if (!value)
             return pm_error_set(err, PM_EINVAL, "`%.*s` has a string with a lone surrogate",
                                 (int)(m->key_len < 60 ? m->key_len : 60), r->body + m->key);
@@ -271,7 +68,7 @@ static bool wants_json_schema(const cJSON *root)
         type = pm_json_str(pm_json_get(pm_json_get(root, "text"), "format"), "type");
     if (!type)
         type = pm_json_str(pm_json_get(pm_json_get(root, "output_config"), "format"), "type");
-    return type_is(type, "json_schema", NULL) || pm_json_get(root, "json_schema");
+    return (type && strcmp(type, "json_schema") == 0) || pm_json_get(root, "json_schema");
 }
 
 static void count_one(void *arg, char first, const struct pm_json_value *values)
@@ -296,23 +93,36 @@ static void read_numbers(struct pm_api_request *r, size_t blob_bytes)
     r->prompt_tokens = (long long)(text / 4) + (long long)r->images * 1000;
 }
 
-static void take_texts(struct pm_api_request *r, struct walk *w)
+static unsigned count_fences(const char *text)
 {
-    if (w->last_result.text) {
-        cJSON *result = parse(&w->last_result);
-        pm_buf_clear(&w->tool);
-        walk_content(w, result, &w->tool);
-        cJSON_Delete(result);
+    unsigned n = 0;
+    while ((text = strstr(text, "```")) != NULL) {
+        text += 3;
+        n++;
     }
-    if (!w->hashed)
-        w->hash = pm_hash(w->system.data, w->system.len, w->hash);
+    return (n + 1) / 2;
+}
+
+static void take_texts(struct pm_api_request *r, struct pm_walk *w)
+{
+    if (w->last_result.text)
+        pm_walk_text(&w->last_result, &w->tool);
     r->system_len = w->system.len;
     r->system = pm_buf_take(&w->system);
     r->last_user_len = w->user.len;
     r->last_user = pm_buf_take(&w->user);
     r->last_tool_result_len = w->tool.len;
     r->last_tool_result = pm_buf_take(&w->tool);
-    r->conversation = w->hash;
+}
+
+/* The chain so far has what came before each answer; the whole goes in front of it. */
+static void take_chain(struct pm_api_request *r, const struct pm_walk *w)
+{
+    memmove(r->chain + 1, r->chain, (PM_CHAIN_MAX - 1) * sizeof(*r->chain));
+    r->chain[0] = w->opened ? w->chain : w->opening;
+    r->n_chain += r->n_chain < PM_CHAIN_MAX;
+    r->opening = w->opening;
+    r->conversation = w->opening;
 }
 
 static int read_body(struct pm_api_request *r, struct pm_error *err)
@@ -326,14 +136,21 @@ static int read_body(struct pm_api_request *r, struct pm_error *err)
         return pm_error_set(err, PM_EINVAL, "the body must be a JSON object");
     if ((rc = build_root(r, err)) < 0 || (rc = check_types(r, err)) < 0)
         return rc;
-    struct walk w = {.r = r, .hash = PM_HASH_SEED, .err = err};
+    struct pm_walk w = {.r = r, .opening = PM_HASH_SEED, .err = err};
     pm_buf_init(&w.system, PM_BUF_OWN_LIMIT);
     pm_buf_init(&w.user, PM_BUF_OWN_LIMIT);
     pm_buf_init(&w.tool, PM_BUF_OWN_LIMIT);
-    rc = walk_body(&w);
+    rc = pm_walk_body(&w);
     read_numbers(r, w.blob_bytes);
+    take_chain(r, &w);
     take_texts(r, &w);
-    return rc;
+    if (rc < 0)
+        return rc;
+    r->fences = count_fences(r->last_user);
+    r->system_hash = pm_hash_long(r->system, r->system_len, PM_HASH_SEED);
+    pm_language_of(r->last_user, r->last_user_len, &r->language);
+    pm_history_progress(&w.history, &r->progress);
+    return PM_OK;
 }
 
 int pm_api_read(enum pm_protocol p, const char *body, size_t len, struct pm_api_request *out, struct pm_error *err)

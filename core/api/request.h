@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/api/history.h"
+#include "core/api/language.h"
 #include "core/base/json.h"
 
 enum pm_protocol {
@@ -30,6 +32,8 @@ bool pm_protocol_is_anthropic(enum pm_protocol p);
 /* Are its answers streams of text, where the caller asks for one? */
 bool pm_protocol_streams(enum pm_protocol p);
 
+enum { PM_CHAIN_MAX = 8 };
+
 struct pm_api_request {
     enum pm_protocol protocol;
     const char *body; /* borrowed */
@@ -41,9 +45,17 @@ struct pm_api_request {
     char *system, *last_user, *last_tool_result; /* never NULL */
     size_t system_len, last_user_len, last_tool_result_len;
     unsigned messages, user_turns, tools, tool_results, images, audio;
-    long long prompt_tokens; /* estimated */
-    long long max_tokens;    /* asked for, 0 when not */
-    uint64_t conversation;   /* the same for all turns of one conversation */
+    long long prompt_tokens;     /* estimated */
+    long long max_tokens;        /* asked for, 0 when not */
+    bool tool_loop;              /* it ends with the result of a tool: an agent at work, not a new turn of its user */
+    unsigned fences;             /* blocks of code in the last words of the user */
+    struct pm_language language; /* of the same */
+    struct pm_progress progress; /* of the tools in its history */
+    uint64_t system_hash;
+    /* Fingerprints (store/sessions.h): of the whole, then of what came before each answer, the last one first. */
+    uint64_t chain[PM_CHAIN_MAX], opening;
+    unsigned n_chain;
+    uint64_t conversation; /* the same for all turns of one; the opening until somebody knows better */
 };
 
 /* Reads a body, which must stay as long as the result. A negative code with a sentence that names the JSON path and

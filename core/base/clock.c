@@ -30,3 +30,10 @@ void pm_clock_text(char *out, size_t size)
     strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(out, size, "%s.%03dZ", day, (int)(ts.tv_nsec / 1000000));
 }
+
+uint64_t pm_clock_wall_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}

@@ -8,6 +8,7 @@
 uint64_t pm_clock_us(void);    /* monotonic, microseconds */
 uint64_t pm_clock_ms(void);    /* monotonic, milliseconds */
 int64_t pm_clock_wall_s(void); /* seconds since 1970 */
+uint64_t pm_clock_wall_ms(void);
 
 /* Writes UTC as 2026-01-31T12:00:00.123Z; `size` at least 25. */
 void pm_clock_text(char *out, size_t size);

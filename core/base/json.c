@@ -331,6 +331,14 @@ void pm_json_each(const char *text, size_t len, const char *const *keys, size_t 
     }
 }
 
+void pm_json_members(const char *text, size_t len, const char *const *keys, size_t n, struct pm_json_value *values)
+{
+    struct scan s = {.text = text, .len = len};
+    blanks(&s);
+    if (peek(&s) == '{')
+        (void)element_members(&s, keys, n, values);
+}
+
 /* Past the value that begins at `at`: at the comma or bracket behind it. */
 static size_t value_end(const char *text, size_t len, size_t at)
 {

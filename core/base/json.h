@@ -41,13 +41,16 @@ struct pm_json_value {
     size_t len;
 };
 
-enum { PM_JSON_KEYS = 4 };
+enum { PM_JSON_KEYS = 12 };
 
 /* Of an array's text that has passed pm_json_scan: calls fn for each element with its first character, and the values
  * of the members called `keys` (at most PM_JSON_KEYS, the first of each name, compared without their escapes) when it
  * is an object. One pass, nothing is copied. */
 void pm_json_each(const char *text, size_t len, const char *const *keys, size_t n,
                   void (*fn)(void *arg, char first, const struct pm_json_value *values), void *arg);
+
+/* The same of one object's text: the values of its members called `keys`, into `values`, which are zero. */
+void pm_json_members(const char *text, size_t len, const char *const *keys, size_t n, struct pm_json_value *values);
 
 /* The texts of an array's elements, or of an object's members with their keys: at most `max`; how many there are. The
  * text has passed pm_json_scan. */

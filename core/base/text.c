@@ -215,6 +215,27 @@ uint64_t pm_hash(const void *data, size_t len, uint64_t seed)
     return seed;
 }
 
+/* Multiplication spreads what is low to what is high, the shift brings it back; the odd constant is 2^64 over the
+ * golden ratio (Knuth, The Art of Computer Programming 3, 6.4). */
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+    h = (h ^ word) * 0x9e3779b97f4a7c15ULL;
+    return h ^ h >> 32;
+}
+
+uint64_t pm_hash_long(const void *data, size_t len, uint64_t seed)
+{
+    const unsigned char *p = data;
+    uint64_t word, h = mix(seed, len);
+    for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+        memcpy(&word, p, sizeof(word));
+        h = mix(h, word);
+    }
+    word = 0;
+    memcpy(&word, p, len);
+    return mix(mix(h, word), 0);
+}
+
 int pm_file_read(const char *path, size_t limit, char **out, size_t *len, struct pm_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -88,6 +88,7 @@ struct pm_route {
     bool cache_sampled;          /* also those that would not be the same each time */
     bool refuse_on_policy_error; /* else a failing policy is passed over */
     uint64_t policy_budget_us;
+    double strong_share; /* part of the requests that goes to the strong side, 0..1; below 0: the scores say it */
     double weight_waiting, weight_leaving, weight_price;
     struct pm_ini_section *policy_sections; /* borrowed entries of the route's file */
     size_t n_policy_sections;

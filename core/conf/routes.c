@@ -32,6 +32,7 @@ static const struct pm_key route_keys[] = {
     {"CACHE_SAMPLED", PM_KEY_BOOL, AT(route.cache_sampled), 0, 0, 0, NULL},
     {"ON_POLICY_ERROR", PM_KEY_WORD, AT(on_policy_error), 0, 0, 0, "skip refuse"},
     {"POLICY_BUDGET", PM_KEY_DURATION, AT(budget_ms), 0, 0, 0, NULL},
+    {"STRONG_SHARE", PM_KEY_REAL, AT(route.strong_share), 0, 1, 0, NULL},
     {"WEIGHT_WAITING", PM_KEY_REAL, AT(route.weight_waiting), 0, 100, 0, NULL},
     {"WEIGHT_LEAVING", PM_KEY_REAL, AT(route.weight_leaving), 0, 100, 0, NULL},
     {"WEIGHT_PRICE", PM_KEY_REAL, AT(route.weight_price), 0, 1000, 0, NULL},
@@ -136,6 +137,7 @@ static void read_route_section(const struct pm_conf *conf, struct raw_route *raw
     r->line = s->line;
     r->stick_ms = 30 * 60 * 1000;
     r->resume = true;
+    r->strong_share = -1;
     r->weight_waiting = 0.35;
     r->weight_leaving = 0.35;
     r->weight_price = 2;

@@ -168,6 +168,7 @@ static bool read_request(struct pm_call *c, const char *rest)
     c->model = pm_strdup(c->api.model);
     c->upstream_path = pm_strdup(c->endpoint->upstream);
     set_own_id(c);
+    pm_call_find_session(c, true);
     return true;
 }
 

@@ -37,7 +37,8 @@ struct pm_call {
     bool cache_hit;
     struct pm_assembly *kept; /* of a stream whose answer is to be kept */
     struct pm_sse_reader kept_sse;
-    unsigned rank; /* enum pm_rank */
+    struct pm_session session; /* the conversation that it is a turn of */
+    unsigned rank;             /* enum pm_rank */
     struct pm_route_input input;
     struct pm_target_view *views;
     struct pm_decision *decision;
@@ -99,6 +100,11 @@ struct pm_call {
 /* decide_request.c */
 /* Views of the targets that may answer `model`, judged and decided. False: no such model. */
 bool pm_call_decide(struct pm_call *c, const char *model);
+
+/* Finds the conversation that the request is a turn of; `claim`: it is about to be answered. */
+void pm_call_find_session(struct pm_call *c, bool claim);
+/* It has ended: answered by its target, or not. */
+void pm_call_keep_session(struct pm_call *c, bool answered);
 
 /* call.c */
 void pm_call_refuse(struct pm_call *c, int status, const char *code, const char *message);

@@ -9,24 +9,38 @@
 /* Prompt speed assumed where none was measured, tokens a second. */
 static const double ASSUMED_PROMPT_TPS = 500;
 
-static struct pm_sticky *sticky_slot(struct pm_gateway *g, uint64_t conversation)
+static struct pm_session_key session_key(const struct pm_call *c)
 {
-    return &g->sticky[conversation % PM_STICKY_MAX];
+    return (struct pm_session_key){.chain = c->api.chain, .n = c->api.n_chain, .opening = c->api.opening};
+}
+
+void pm_call_find_session(struct pm_call *c, bool claim)
+{
+    struct pm_session_key key = session_key(c);
+    pm_sessions_find(c->g->sessions, &key, claim, &c->session);
+    c->api.conversation = c->session.conversation;
+}
+
+void pm_call_keep_session(struct pm_call *c, bool answered)
+{
+    struct pm_session_key key = session_key(c);
+    if (answered)
+        pm_sessions_note(c->g->sessions, &key, c->api.conversation, pm_session_target(c->target->id),
+                         pm_clock_wall_ms());
+    else
+        pm_sessions_drop(c->g->sessions, &key);
 }
 
 /* The target that has this conversation's prompt in its cache, or -1. */
-static long stuck_to(struct pm_gateway *g, const struct pm_route *route, uint64_t conversation)
+static long stuck_to(const struct pm_call *c, const struct pm_route *route)
 {
-    const struct pm_sticky *s = sticky_slot(g, conversation);
-    if (!s->at_ms || s->conversation != conversation || pm_clock_ms() - s->at_ms > route->stick_ms)
+    const struct pm_session *s = &c->session;
+    if (!s->target || pm_clock_wall_ms() - s->at_ms > route->stick_ms)
         return -1;
-    return (long)s->target;
-}
-
-void pm_sticky_note(struct pm_gateway *g, uint64_t conversation, size_t target)
-{
-    *sticky_slot(g, conversation) =
-        (struct pm_sticky){.conversation = conversation, .target = target, .at_ms = pm_clock_ms()};
+    for (size_t i = 0; i < c->g->conf->n_targets; i++)
+        if (pm_session_target(c->g->conf->targets[i].id) == s->target)
+            return (long)i;
+    return -1;
 }
 
 static void add_view(struct pm_call *c, size_t index, bool fallback, long stuck)
@@ -36,6 +50,8 @@ static void add_view(struct pm_call *c, size_t index, bool fallback, long stuck)
     const struct pm_target_state *s = &g->states[index];
     if (c->input.n_targets == PM_ROUTE_TARGETS_MAX || !pm_user_may_use(c->client, t))
         return;
+    if (stuck >= 0 && (size_t)stuck == index)
+        c->input.place = (long)c->input.n_targets;
     struct pm_target_view *view = &c->views[c->input.n_targets++];
     *view = (struct pm_target_view){.conf = t,
                                     .caps = s->caps,
@@ -44,6 +60,7 @@ static void add_view(struct pm_call *c, size_t index, bool fallback, long stuck)
                                     .speaks = pm_wire_speaks(t, c->api.protocol),
                                     .fallback = fallback,
                                     .wait_s = s->wait_s,
+                                    .output = s->output,
                                     .down = pm_target_down(s)};
     if (pm_breaker_wait_ms(&s->breaker, pm_clock_ms()))
         view->down = "it failed too often a moment ago";
@@ -64,15 +81,27 @@ const struct pm_route *pm_route_of(struct pm_gateway *g, const char *model)
     return t ? &g->direct[t->index] : pm_conf_route(g->conf, model);
 }
 
+static struct pm_share *share_of(struct pm_gateway *g, const struct pm_route *r)
+{
+    bool listed = r >= g->conf->routes && r < g->conf->routes + g->conf->n_routes;
+    return listed && r->strong_share >= 0 ? &g->shares[r - g->conf->routes] : NULL;
+}
+
 bool pm_call_decide(struct pm_call *c, const char *model)
 {
     const struct pm_route *r = pm_route_of(c->g, model);
     if (!r)
         return false;
-    long stuck = stuck_to(c->g, r, c->api.conversation);
+    long stuck = stuck_to(c, r);
     c->views = pm_calloc(r->n_targets + 1, sizeof(*c->views));
-    c->input = (struct pm_route_input){
-        .route = r, .request = &c->api, .targets = c->views, .header = header, .header_arg = c};
+    c->input = (struct pm_route_input){.route = r,
+                                       .request = &c->api,
+                                       .targets = c->views,
+                                       .header = header,
+                                       .header_arg = c,
+                                       .id = c->endpoint ? c->id : "",
+                                       .share = share_of(c->g, r),
+                                       .place = -1};
     for (size_t i = 0; i < r->n_targets; i++)
         add_view(c, r->targets[i], false, stuck);
     bool listed = false;
@@ -84,6 +113,8 @@ bool pm_call_decide(struct pm_call *c, const char *model)
     size_t n = pm_policies_judge(c->g->policies, &c->input, verdicts, r->policies.n);
     c->decision = pm_calloc(1, sizeof(*c->decision));
     pm_decide(&c->input, verdicts, n, c->decision);
+    if (c->endpoint && c->decision->has_complexity && !c->api.tool_loop && c->input.share)
+        pm_share_note(c->input.share, c->decision->complexity);
     return true;
 }
 
@@ -109,6 +140,7 @@ static cJSON *decide_one(struct pm_gateway *g, struct pm_exchange *x, const char
     if (pm_api_read(guess_protocol(pm_exchange_head(x), body), text, len, &c->api, err) < 0)
         goto out;
     c->has_api = true;
+    pm_call_find_session(c, false);
     const char *model = c->api.model;
     if (!*model && g->conf->n_routes)
         model = g->conf->routes[0].models.items[0];

@@ -15,6 +15,7 @@
 
 enum {
     HEAD_MAX = 64 << 10,
+    POLICY_MEMORY_MAX = 16 << 20,
     QUEUED_MAX = 256 << 10,
     READ_MS = 60 * 1000,
     WRITE_MS = 120 * 1000,
@@ -44,6 +45,29 @@ static void policy_metric(void *arg, const char *policy, const char *name, doubl
     pm_buf_release(&labels);
 }
 
+static void *policy_shared(void *arg, const char *policy, const char *route, size_t size)
+{
+    struct pm_gateway *g = arg;
+    struct pm_mapped_kind kind = {.name = "pmpol", .format = 1, .size = (uint32_t)size};
+    struct pm_mapped file;
+    struct pm_error err = {0};
+    if (!size || size > POLICY_MEMORY_MAX)
+        return NULL;
+    char *name = pm_asprintf("policy-%s.%s", policy, route);
+    for (char *p = name; *p; p++)
+        if (*p == '/')
+            *p = '_';
+    int rc = pm_mapped_open(g->state_fd, name, &kind, &file, &err);
+    free(name);
+    if (rc < 0) {
+        pm_log(PM_LOG_WARN, "%s: policy %s keeps nothing for route %s", err.msg, policy, route);
+        return NULL;
+    }
+    g->policy_memory = pm_realloc(g->policy_memory, g->n_policy_memory + 1, sizeof(*g->policy_memory));
+    g->policy_memory[g->n_policy_memory++] = file;
+    return file.at;
+}
+
 static int cannot_start(struct pm_gateway *g, const char *plugin, const char *why)
 {
     cJSON *root = cJSON_CreateObject();
@@ -59,7 +83,7 @@ static int cannot_start(struct pm_gateway *g, const char *plugin, const char *wh
 
 static int load_policies(struct pm_gateway *g)
 {
-    static const struct pm_policies_events events = {.stage = stage, .metric = policy_metric};
+    static const struct pm_policies_events events = {.stage = stage, .metric = policy_metric, .shared = policy_shared};
     struct pm_error err = {0};
     g->policies = pm_policies_new(&events, g);
     for (size_t i = 0; i < g->bundle->n_plugins; i++) {
@@ -98,6 +122,7 @@ static char *read_key(const struct pm_target *t)
 
 static void init_targets(struct pm_gateway *g)
 {
+    g->shares = pm_calloc(g->conf->n_routes + 1, sizeof(*g->shares));
     g->states = pm_calloc(g->conf->n_targets, sizeof(*g->states));
     g->direct = pm_calloc(g->conf->n_targets, sizeof(*g->direct));
     for (size_t i = 0; i < g->conf->n_targets; i++) {
@@ -330,12 +355,16 @@ static void release(struct pm_gateway *g)
     pm_http_server_free(g->http);
     pm_channel_free(g->channel);
     pm_policies_free(g->policies);
+    for (size_t i = 0; i < g->n_policy_memory; i++)
+        pm_mapped_close(&g->policy_memory[i]);
+    free(g->policy_memory);
+    free(g->shares);
     pm_loop_settle(g->loop);
     pm_upstream_free(g->up);
     pm_timer_release(&g->flush_metrics);
     pm_metrics_free(g->metrics);
     release_targets(g);
-    free(g->sticky);
+    pm_sessions_free(g->sessions);
     pm_cache_free(g->cache);
     pm_limits_free(g->limits);
     pm_conf_free(g->conf);
@@ -343,23 +372,25 @@ static void release(struct pm_gateway *g)
     pm_loop_free(g->loop);
 }
 
-int pm_gateway_run(int channel_fd, int bundle_fd, int listen_fd, int limits_fd)
+int pm_gateway_run(int channel_fd, int bundle_fd, int listen_fd, int state_fd)
 {
     static const struct pm_channel_events events = {.message = message, .closed = manager_gone};
-    struct pm_gateway g = {.listen_fd = listen_fd, .started_s = pm_clock_wall_s()};
+    struct pm_gateway g = {.listen_fd = listen_fd, .state_fd = state_fd, .started_s = pm_clock_wall_s()};
     signal(SIGPIPE, SIG_IGN);
     pm_log_init("worker", PM_LOG_INFO);
     g.loop = pm_loop_new();
     g.channel = pm_channel_new(g.loop, channel_fd, &events, &g);
     g.metrics = pm_metrics_new();
-    g.sticky = pm_calloc(PM_STICKY_MAX, sizeof(*g.sticky));
     pm_timer_init(&g.flush_metrics, g.loop, flush_metrics, &g);
     if (getrandom(&g.request_base, sizeof(g.request_base), 0) < 0)
         g.request_base = pm_clock_us();
     struct pm_error err = {0};
-    g.limits = pm_limits_open(limits_fd, &err);
+    g.limits = pm_limits_open(state_fd, "limits", &err);
     if (!g.limits)
         pm_log(PM_LOG_WARN, "%s: keys are not limited", err.msg);
+    g.sessions = pm_sessions_open(state_fd, "sessions", &err);
+    if (!g.sessions)
+        pm_log(PM_LOG_WARN, "%s: conversations are not kept together", err.msg);
     if (configure(&g, bundle_fd) < 0) {
         g.exit_code = 1;
     } else {

@@ -22,6 +22,8 @@
 #include "core/route/decide.h"
 #include "core/store/cache.h"
 #include "core/store/limits.h"
+#include "core/store/mapped.h"
+#include "core/store/sessions.h"
 #include "core/upstream/breaker.h"
 #include "core/upstream/transfer.h"
 
@@ -30,6 +32,7 @@ struct pm_target_state {
     char *key;  /* of a cloud model or a remote profile, NULL for none */
     bool ready; /* a local profile that answers now */
     double wait_s, prompt_tps, progress;
+    double output; /* tokens of its usual answer, a moving mean; 0 none yet */
     unsigned caps;
     bool caps_known;
     long long context;
@@ -40,15 +43,6 @@ struct pm_target_state {
     struct pm_breaker breaker;         /* of a cloud model; the manager looks after the local ones */
     char *state;                       /* as the manager names it */
     struct pm_prefix_memory *prefixes; /* of a local one: the prompts that it read last */
-};
-
-enum { PM_STICKY_MAX = 4096 };
-
-/* Where a conversation was answered last. */
-struct pm_sticky {
-    uint64_t conversation;
-    size_t target;
-    uint64_t at_ms;
 };
 
 struct pm_gateway {
@@ -64,9 +58,13 @@ struct pm_gateway {
     struct pm_redis *redis;   /* shared with other gateways, NULL for none */
     struct pm_limits *limits; /* of keys; NULL when they cannot be kept */
     struct pm_timer flush_metrics;
-    struct pm_target_state *states; /* by index of conf->targets */
-    struct pm_route *direct;        /* by index: the route of a target that is asked for by its own id */
-    struct pm_sticky *sticky;
+    struct pm_target_state *states;  /* by index of conf->targets */
+    struct pm_route *direct;         /* by index: the route of a target that is asked for by its own id */
+    struct pm_share *shares;         /* by index of conf->routes */
+    struct pm_mapped *policy_memory; /* what policies share with those of other workers */
+    size_t n_policy_memory;
+    int state_fd;
+    struct pm_sessions *sessions; /* NULL when they cannot be kept */
     int listen_fd;
     uint32_t next_id; /* of leases and questions */
     uint64_t request_base, requests;
@@ -171,7 +169,6 @@ void pm_listeners_end(struct pm_gateway *g);
 /* The route that answers to that name, or NULL. */
 const struct pm_route *pm_route_of(struct pm_gateway *g, const char *model);
 void pm_answer_route(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
-void pm_sticky_note(struct pm_gateway *g, uint64_t conversation, size_t target);
 
 /* call.c */
 void pm_call_start(struct pm_gateway *g, struct pm_exchange *x, const struct pm_endpoint *e, const char *rest);

@@ -126,8 +126,10 @@ static void tell_policies(struct pm_call *c, int status, uint64_t now)
                                  .total_ms = (double)(now - c->start_us) / 1e3,
                                  .first_byte_ms = c->first_us ? (double)(c->first_us - c->start_us) / 1e3 : 0,
                                  .prompt_tokens = c->usage.prompt > 0 ? c->usage.prompt : 0,
-                                 .output_tokens = c->usage.output > 0 ? c->usage.output : 0};
-    pm_policies_outcome(c->g->policies, c->input.route, &outcome);
+                                 .output_tokens = c->usage.output > 0 ? c->usage.output : 0,
+                                 .score = -1};
+    pm_policies_outcome(c->g->policies, c->input.route, c->decision ? c->decision->verdicts : NULL,
+                        c->decision ? c->decision->n_verdicts : 0, &outcome);
 }
 
 /* How much of a prompt its server had in its cache, and where it broke with what it had. */
@@ -153,11 +155,13 @@ static void breaker_success(struct pm_call *c)
     pm_shared_breaker(c->g, c->target);
 }
 
-/* Where the conversation's prompt is in a cache now. */
-static void note_place(struct pm_call *c)
+/* How long its answers are, for the price of the next ones. */
+static void note_output(const struct pm_call *c)
 {
-    pm_sticky_note(c->g, c->api.conversation, c->target->index);
-    pm_shared_place(c);
+    static const double weight = 0.1;
+    double *mean = &c->g->states[c->target->index].output;
+    if (c->usage.output > 0)
+        *mean += (*mean > 0 ? weight : 1) * ((double)c->usage.output - *mean);
 }
 
 void pm_call_end(struct pm_call *c, int status)
@@ -178,8 +182,13 @@ void pm_call_end(struct pm_call *c, int status)
         tell_policies(c, status, now);
     if (good && !c->cache_hit && c->target && c->target->kind != PM_TARGET_LOCAL)
         breaker_success(c);
-    if (good && !c->cache_hit && c->has_api && c->target && c->api.conversation)
-        note_place(c);
+    bool answered = good && !c->cache_hit && c->target;
+    if (c->has_api && !c->cache_hit)
+        pm_call_keep_session(c, answered);
+    if (c->has_api && answered) {
+        note_output(c);
+        pm_shared_place(c);
+    }
     pm_attempt_end(c, good ? PM_DONE_OK : PM_DONE_ABANDONED);
     pm_call_free(c);
 }

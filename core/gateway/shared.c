@@ -266,8 +266,10 @@ static void looked(void *arg, const redisReply *reply)
         take_kept(c, kept);
     const struct pm_target *t =
         place && place->type == REDIS_REPLY_STRING ? pm_conf_target(c->g->conf, place->str) : NULL;
-    if (t)
-        pm_sticky_note(c->g, c->api.conversation, t->index);
+    if (t && !c->session.target) {
+        c->session.target = pm_session_target(t->id);
+        c->session.at_ms = pm_clock_wall_ms();
+    }
     for (size_t i = 0, at = 2; whole && i < c->g->conf->n_targets && at < reply->elements; i++)
         if (c->g->conf->targets[i].kind != PM_TARGET_LOCAL)
             breaker_told(&c->g->states[i], reply->element[at++]);

@@ -62,7 +62,7 @@ struct pm_manager {
     struct pm_upstream *up;
     char *state_dir;
     char *listen_text;
-    int listen_fd, control_fd, lock_fd, limits_fd;
+    int listen_fd, control_fd, lock_fd, state_fd;
     char *keys_path;
     bool has_keys; /* when it began to listen */
     struct event *control_event;

@@ -332,12 +332,15 @@ static int open_state(struct pm_manager *m, struct pm_error *err)
         return pm_error_set(err, PM_EINVAL,
                             "%s: too long a path: sockets in it may have 107 bytes; use another --state",
                             m->state_dir);
-    char *limits = pm_asprintf("%s/limits", m->state_dir);
     m->keys_path = pm_asprintf("%s/keys.conf", m->state_dir);
-    m->limits_fd = pm_limits_create(limits, err);
-    free(limits);
-    if (m->limits_fd < 0)
+    m->state_fd = open(m->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (m->state_fd < 0)
+        return pm_error_errno(err, "%s", m->state_dir);
+    /* What the workers will write is tried before anything else is begun. */
+    struct pm_limits *limits = pm_limits_open(m->state_fd, "limits", err);
+    if (!limits)
         return PM_EIO;
+    pm_limits_free(limits);
     char *lock = pm_asprintf("%s/lock", m->state_dir);
     m->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (m->lock_fd < 0 || flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0)
@@ -461,8 +464,8 @@ static void release(struct pm_manager *m)
         close(m->listen_fd);
     if (m->lock_fd >= 0)
         close(m->lock_fd);
-    if (m->limits_fd >= 0)
-        close(m->limits_fd);
+    if (m->state_fd >= 0)
+        close(m->state_fd);
     free(m->keys_path);
     free(m->config_error);
     free(m->listen_text);
@@ -471,7 +474,7 @@ static void release(struct pm_manager *m)
 
 int pm_manager_run(const struct pm_serve_options *options)
 {
-    struct pm_manager m = {.options = options, .listen_fd = -1, .control_fd = -1, .lock_fd = -1, .limits_fd = -1};
+    struct pm_manager m = {.options = options, .listen_fd = -1, .control_fd = -1, .lock_fd = -1, .state_fd = -1};
     struct pm_error err = {0};
     signal(SIGPIPE, SIG_IGN);
     pm_log_init("manager", PM_LOG_INFO);

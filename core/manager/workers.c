@@ -192,15 +192,15 @@ static void keep_open(int fd)
 /* In the child: only what the worker needs stays open. */
 static void become_worker(const struct pm_manager *m, const struct pm_generation *g, int channel, int bundle)
 {
-    char channel_text[16], bundle_text[16], listen_text[16], limits_text[16];
+    char channel_text[16], bundle_text[16], listen_text[16], state_text[16];
     char command[] = "_worker";
-    char *argv[] = {(char *)m->options->self, command, channel_text, bundle_text, listen_text, limits_text, NULL};
+    char *argv[] = {(char *)m->options->self, command, channel_text, bundle_text, listen_text, state_text, NULL};
     snprintf(channel_text, sizeof(channel_text), "%d", channel);
     snprintf(bundle_text, sizeof(bundle_text), "%d", bundle);
     snprintf(listen_text, sizeof(listen_text), "%d", m->listen_fd);
-    snprintf(limits_text, sizeof(limits_text), "%d", m->limits_fd);
+    snprintf(state_text, sizeof(state_text), "%d", m->state_fd);
     keep_open(channel);
-    keep_open(m->limits_fd);
+    keep_open(m->state_fd);
     keep_open(bundle);
     keep_open(m->listen_fd);
     for (size_t i = 0; i < g->bundle->n_plugins; i++)

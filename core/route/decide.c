@@ -15,7 +15,7 @@ static const double GENERAL_CONFIDENCE = 0.5;
 /* A wait of this many seconds costs half of what an endless one would. */
 static const double WAIT_HALF_S = 30;
 
-/* Tokens of an answer, for its price, where the caller gives no limit. */
+/* Tokens of an answer, for its price, where none was measured. */
 static const double USUAL_OUTPUT_TOKENS = 500;
 
 static void merge_intents(struct pm_decision *d, const struct pm_verdict *v)
@@ -90,10 +90,24 @@ static double match(const struct pm_decision *d, const struct pm_target *t)
     return any ? best : pm_strv_has(&t->good_at, "general") ? GENERAL_CONFIDENCE : 0;
 }
 
+static void set_demand(struct pm_decision *d)
+{
+    d->demand = d->complexity;
+    d->limit = -1;
+    if (!d->in->share || !d->has_complexity)
+        return;
+    double most = 0;
+    for (size_t t = 0; t < d->in->n_targets; t++)
+        if (!d->vetoes[t] && d->in->targets[t].conf->strength > most)
+            most = d->in->targets[t].conf->strength;
+    d->limit = pm_share_limit(d->in->share, d->in->route->strong_share);
+    d->demand = d->complexity >= d->limit ? most : 0;
+}
+
 static double benefit(const struct pm_decision *d, size_t t)
 {
     const struct pm_target *conf = d->in->targets[t].conf;
-    double lack = d->complexity - conf->strength;
+    double lack = d->demand - conf->strength;
     double b = MATCH_SHARE * match(d, conf) + (1 - MATCH_SHARE) * (1 - (lack > 0 ? lack : 0));
     for (size_t i = 0; i < d->n_verdicts; i++)
         if (!d->verdicts[i].failed)
@@ -110,8 +124,9 @@ static double price(const struct pm_decision *d, size_t t)
 {
     const struct pm_target *conf = d->in->targets[t].conf;
     const struct pm_api_request *r = d->in->request;
-    double out =
-        r->max_tokens && (double)r->max_tokens < USUAL_OUTPUT_TOKENS ? (double)r->max_tokens : USUAL_OUTPUT_TOKENS;
+    double out = d->in->targets[t].output > 0 ? d->in->targets[t].output : USUAL_OUTPUT_TOKENS;
+    if (r->max_tokens && (double)r->max_tokens < out)
+        out = (double)r->max_tokens;
     double money = (conf->price_in * (double)r->prompt_tokens + conf->price_out * out) / 1e6;
     double cost = d->in->route->weight_price * money;
     return cost < 1 ? cost : 1;
@@ -136,14 +151,43 @@ static void add_candidate(struct pm_decision *d, size_t t)
     d->attempts[i] = c;
 }
 
+static bool insists(const struct pm_decision *d)
+{
+    for (size_t i = 0; i < d->n_verdicts; i++)
+        if (d->verdicts[i].insists && !d->verdicts[i].failed)
+            return true;
+    return false;
+}
+
+/* The result of a tool is no new question: the model that asked for it goes on, unless it cannot or a policy insists.
+ */
+static void stay(struct pm_decision *d)
+{
+    size_t i = 0;
+    if (d->in->place < 0 || !d->in->request->tool_loop || insists(d))
+        return;
+    while (i < d->n_attempts && d->attempts[i].target != (size_t)d->in->place)
+        i++;
+    if (i == d->n_attempts)
+        return;
+    struct pm_candidate c = d->attempts[i];
+    memmove(d->attempts + 1, d->attempts, i * sizeof(*d->attempts));
+    d->attempts[0] = c;
+    d->stays = true;
+}
+
 void pm_decide(const struct pm_route_input *in, struct pm_verdict *verdicts, size_t n, struct pm_decision *out)
 {
     *out = (struct pm_decision){.in = in, .verdicts = verdicts, .n_verdicts = n};
     merge_verdicts(out);
     set_vetoes(out);
+    set_demand(out);
     for (size_t t = 0; t < in->n_targets && !out->refused; t++)
         if (!out->vetoes[t])
             add_candidate(out, t);
+    stay(out);
+    if (out->stays)
+        snprintf(out->reason, sizeof(out->reason), "the result of a tool goes to the model that asked for it");
     if (!out->reason[0])
         snprintf(out->reason, sizeof(out->reason), "%s",
                  n == 0           ? "named by the caller"

@@ -26,7 +26,11 @@ struct pm_decision {
     struct pm_intent intents[PM_INTENTS_MAX];
     size_t n_intents;
     double complexity;
+    double demand; /* the strength that it asks for: the complexity, or by the route's STRONG_SHARE all there is or
+                      none */
+    double limit;  /* of the complexity, from where on that is all; below 0 without STRONG_SHARE */
     bool has_complexity, abstained;
+    bool stays;   /* the first attempt is where the conversation is, whatever the scores say */
     bool refused; /* a policy failed and the route says ON_POLICY_ERROR=refuse */
     char reason[256];
 };

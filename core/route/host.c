@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
@@ -82,10 +83,51 @@ static const char *host_text(const struct pmp_request *req, enum pmp_text which,
         n = r->last_tool_result_len;
         known_length = true;
         break;
+    case PMP_TEXT_SCRIPT:
+        text = r->language.script ? r->language.script : "";
+        break;
+    case PMP_TEXT_LANGUAGE:
+        text = r->language.language ? r->language.language : "";
+        break;
+    case PMP_TEXT_REQUEST:
+        text = req->in->id ? req->in->id : "";
+        break;
     }
     if (len)
         *len = known_length ? n : strlen(text);
     return text;
+}
+
+static int64_t step_number(const struct pm_progress *p, enum pmp_number which)
+{
+    switch (which) {
+    case PMP_NUM_STEPS:
+        return p->steps;
+    case PMP_NUM_STEPS_REFUSED:
+        return p->errors[PM_STEP_REFUSED];
+    case PMP_NUM_STEPS_PASSING:
+        return p->errors[PM_STEP_PASSING];
+    case PMP_NUM_STEPS_FAILED:
+        return p->errors[PM_STEP_FAILED];
+    case PMP_NUM_STEPS_CRITICAL:
+        return p->errors[PM_STEP_CRITICAL];
+    case PMP_NUM_STEPS_READ:
+        return p->kinds[PM_STEP_READ];
+    case PMP_NUM_STEPS_EDIT:
+        return p->kinds[PM_STEP_EDIT];
+    case PMP_NUM_STEPS_RUN:
+        return p->kinds[PM_STEP_RUN];
+    case PMP_NUM_STEPS_REPEATED:
+        return p->repeats;
+    case PMP_NUM_ERROR_STREAK:
+        return p->streak;
+    case PMP_NUM_RECENT_EDITS:
+        return p->last_edits;
+    case PMP_NUM_RECENT_CRITICAL:
+        return p->worst == PM_STEP_CRITICAL;
+    default:
+        return 0;
+    }
 }
 
 static int64_t host_number(const struct pmp_request *req, enum pmp_number which)
@@ -112,8 +154,17 @@ static int64_t host_number(const struct pmp_request *req, enum pmp_number which)
         return r->json_schema;
     case PMP_NUM_AUDIO:
         return r->audio;
+    case PMP_NUM_TOOL_LOOP:
+        return r->tool_loop;
+    case PMP_NUM_CODE_FENCES:
+        return r->fences;
+    case PMP_NUM_SYSTEM_HASH:
+        return (int64_t)r->system_hash;
+    case PMP_NUM_CONVERSATION:
+        return (int64_t)r->conversation;
+    default:
+        return step_number(&r->progress, which);
     }
-    return 0;
 }
 
 static const char *host_header(const struct pmp_request *req, const char *name)
@@ -202,6 +253,47 @@ __attribute__((format(printf, 2, 3))) static void host_reason(struct pmp_verdict
     va_end(ap);
 }
 
+static void host_insist(struct pmp_verdict *pv)
+{
+    pv->v->insists = true;
+}
+
+static void host_note(struct pmp_verdict *pv, const void *data, size_t len)
+{
+    pv->v->note_len = len < PM_NOTE_MAX ? len : PM_NOTE_MAX;
+    memcpy(pv->v->note, data, pv->v->note_len);
+}
+
+static void host_hold(struct pmp_verdict *pv)
+{
+    pv->v->holds = true;
+}
+
+static void *host_shared(const struct pmp_host *host, size_t size)
+{
+    const struct instance *inst = instance_of(host);
+    const struct pm_policies *ps = inst->owner;
+    if (!inst->failure || !ps->events.shared)
+        return NULL;
+    return ps->events.shared(ps->arg, inst->library->policy.name, inst->route->id, size);
+}
+
+static const char *host_file(const struct pmp_host *host, const char *name)
+{
+    struct instance *inst = (struct instance *)(void *)(uintptr_t)host;
+    const char *beside[] = {inst->route->file, inst->library->path};
+    if (!inst->failure || !*name)
+        return NULL;
+    for (size_t i = 0; i < 3; i++) {
+        const char *slash = *name == '/' || i == 2 ? NULL : strrchr(beside[i], '/');
+        free(inst->found);
+        inst->found = slash ? pm_asprintf("%.*s/%s", (int)(slash - beside[i]), beside[i], name) : pm_strdup(name);
+        if ((slash || *name == '/') && access(inst->found, R_OK) == 0)
+            return inst->found;
+    }
+    return NULL;
+}
+
 void pm_policy_host_init(struct pmp_host *host)
 {
     *host = (struct pmp_host){
@@ -223,5 +315,10 @@ void pm_policy_host_init(struct pmp_host *host)
         .veto = host_veto,
         .abstain = host_abstain,
         .reason = host_reason,
+        .insist = host_insist,
+        .note = host_note,
+        .hold = host_hold,
+        .shared = host_shared,
+        .file = host_file,
     };
 }

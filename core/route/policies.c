@@ -31,6 +31,7 @@ static void free_instance(struct instance *inst)
         free(inst->texts[i]);
     free(inst->texts);
     free(inst->pairs);
+    free(inst->found);
     free(inst->conf);
     free(inst);
 }
@@ -244,7 +245,16 @@ void pm_verdict_release(struct pm_verdict *v)
         free(v->veto[i]);
 }
 
-void pm_policies_outcome(struct pm_policies *ps, const struct pm_route *route, const struct pm_outcome *o)
+static const struct pm_verdict *verdict_of(const char *policy, const struct pm_verdict *verdicts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(verdicts[i].policy, policy) == 0)
+            return &verdicts[i];
+    return NULL;
+}
+
+void pm_policies_outcome(struct pm_policies *ps, const struct pm_route *route, const struct pm_verdict *verdicts,
+                         size_t n, const struct pm_outcome *o)
 {
     struct pmp_outcome out = {.size = sizeof(out),
                               .route = route->id,
@@ -254,10 +264,19 @@ void pm_policies_outcome(struct pm_policies *ps, const struct pm_route *route, c
                               .total_ms = o->total_ms,
                               .first_byte_ms = o->first_byte_ms,
                               .prompt_tokens = o->prompt_tokens,
-                              .output_tokens = o->output_tokens};
-    for (struct instance *inst = ps->instances; inst; inst = inst->next)
-        if (inst->route == route && inst->library->policy.outcome)
+                              .output_tokens = o->output_tokens,
+                              .kind = (enum pmp_outcome_kind)o->kind,
+                              .score = o->score};
+    for (struct instance *inst = ps->instances; inst; inst = inst->next) {
+        if (inst->route != route || !inst->library->policy.outcome)
+            continue;
+        const struct pm_verdict *v = verdict_of(inst->library->policy.name, verdicts, n);
+        out.note = v && v->note_len ? v->note : NULL;
+        out.note_len = v ? v->note_len : 0;
+        /* A policy of 1.0 does not know that there are others. */
+        if (o->kind == PM_OUTCOME_ANSWERED || (inst->library->policy.abi & 0xffff) >= 1)
             inst->library->policy.outcome(inst->state, &out);
+    }
 }
 
 static const struct library *nth(const struct pm_policies *ps, size_t i)

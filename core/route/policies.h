@@ -6,11 +6,13 @@
 
 struct pm_policies;
 
-/* What the host tells its owner. Both may be NULL. */
+/* What the host tells its owner. Each may be NULL. */
 struct pm_policies_events {
     /* About to run foreign code of this file: if the process dies, that is why. */
     void (*stage)(void *arg, const char *file);
     void (*metric)(void *arg, const char *policy, const char *name, double add);
+    /* Memory that all workers share, for this policy in this route; NULL when there is none. */
+    void *(*shared)(void *arg, const char *policy, const char *route, size_t size);
 };
 
 struct pm_policies *pm_policies_new(const struct pm_policies_events *events, void *arg);
@@ -32,14 +34,19 @@ size_t pm_policies_judge(struct pm_policies *ps, const struct pm_route_input *in
                          size_t most);
 void pm_verdict_release(struct pm_verdict *v);
 
-/* Tells the route's policies what became of a request. */
+enum pm_outcome_kind { PM_OUTCOME_ANSWERED, PM_OUTCOME_FEEDBACK, PM_OUTCOME_REVIEWED };
+
+/* Tells the route's policies what became of a request; each gets its own note back from its verdict. */
 struct pm_outcome {
+    enum pm_outcome_kind kind;
     const char *target;
     int status, attempts;
     double total_ms, first_byte_ms;
     long long prompt_tokens, output_tokens;
+    double score; /* 0..1, or -1 */
 };
-void pm_policies_outcome(struct pm_policies *ps, const struct pm_route *route, const struct pm_outcome *outcome);
+void pm_policies_outcome(struct pm_policies *ps, const struct pm_route *route, const struct pm_verdict *verdicts,
+                         size_t n, const struct pm_outcome *outcome);
 
 /* What is loaded, one after the other; false after the last. */
 struct pm_policy_info {

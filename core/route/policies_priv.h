@@ -22,6 +22,7 @@ struct instance {
     void *state;
     bool started;
     struct pm_error *failure; /* where host->fail writes, during start */
+    char *found;              /* what host->file found last */
     unsigned strikes;         /* calls over budget, forgiven slowly */
     unsigned good;
     struct instance *next;

@@ -40,12 +40,17 @@ static cJSON *verdict_json(const struct pm_decision *d, const struct pm_verdict 
         cJSON_AddItemToObject(said, "intents", intents_json(v->intents, v->n_intents));
     if (v->has_complexity)
         add_number(said, "complexity", v->complexity);
-    if (v->abstained)
-        cJSON_AddBoolToObject(said, "abstained", true);
-    if (v->failed)
-        cJSON_AddBoolToObject(said, "failed", true);
-    if (v->skipped)
-        cJSON_AddBoolToObject(said, "skipped", true);
+    static const struct {
+        const char *key;
+        size_t at;
+    } flags[] = {{"abstained", offsetof(struct pm_verdict, abstained)},
+                 {"failed", offsetof(struct pm_verdict, failed)},
+                 {"skipped", offsetof(struct pm_verdict, skipped)},
+                 {"insists", offsetof(struct pm_verdict, insists)},
+                 {"holds", offsetof(struct pm_verdict, holds)}};
+    for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
+        if (*(const bool *)((const char *)v + flags[i].at))
+            cJSON_AddBoolToObject(said, flags[i].key, true);
     if (v->reason[0])
         cJSON_AddStringToObject(said, "reason", v->reason);
     cJSON *prefer = cJSON_CreateObject(), *veto = cJSON_CreateObject();
@@ -80,7 +85,11 @@ cJSON *pm_decision_json(const struct pm_decision *d)
         add_number(root, "complexity", d->complexity);
     else
         cJSON_AddNullToObject(root, "complexity");
+    if (d->limit >= 0)
+        add_number(root, "limit", d->limit);
     cJSON_AddBoolToObject(root, "abstained", d->abstained);
+    if (d->stays)
+        cJSON_AddBoolToObject(root, "stays", true);
     cJSON *attempts = cJSON_AddArrayToObject(root, "attempts");
     for (size_t i = 0; i < d->n_attempts; i++)
         cJSON_AddItemToArray(attempts, attempt_json(d, &d->attempts[i]));

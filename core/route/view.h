@@ -4,6 +4,7 @@
 
 #include "core/api/request.h"
 #include "core/conf/conf.h"
+#include "core/route/share.h"
 
 struct pm_target_view {
     const struct pm_target *conf;
@@ -13,6 +14,7 @@ struct pm_target_view {
     bool speaks;       /* it answers the caller's protocol */
     bool fallback;     /* the route's last resort */
     double wait_s;     /* until a slot is to be had; 0 when ready */
+    double output;     /* tokens of its usual answer, as measured; 0 not known */
     double leaving_s;  /* re-processing of this conversation's prompt if it goes there */
     const char *down;  /* why it cannot be used at present, or NULL */
 };
@@ -24,9 +26,12 @@ struct pm_route_input {
     size_t n_targets;
     const char *(*header)(void *arg, const char *name); /* NULL when absent */
     void *header_arg;
+    const char *id;         /* of the request, "" in a dry run */
+    struct pm_share *share; /* the route's last scores, where it says what part is to be strong; or NULL */
+    long place; /* the target that this conversation was answered by last, while STICK holds it there; or -1 */
 };
 
-enum { PM_INTENTS_MAX = 16, PM_ROUTE_TARGETS_MAX = 64 };
+enum { PM_INTENTS_MAX = 16, PM_ROUTE_TARGETS_MAX = 64, PM_NOTE_MAX = 64 };
 
 struct pm_intent {
     char name[48];
@@ -43,6 +48,10 @@ struct pm_verdict {
     double complexity;
     double prefer[PM_ROUTE_TARGETS_MAX];
     char *veto[PM_ROUTE_TARGETS_MAX]; /* reason, or NULL */
+    bool insists;                     /* it stands against STICK */
+    bool holds;                       /* it wants to review the answer */
+    char note[PM_NOTE_MAX];
+    size_t note_len;
     char reason[160];
 };
 

@@ -1,21 +1,15 @@
 #include "core/store/limits.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "core/base/alloc.h"
+#include "core/store/mapped.h"
 
 /* Seconds are whole: 61 of them hold any 60. */
-enum { WINDOW_S = 61, SLOTS = 8192, ID_SIZE = 32, FORMAT = 1 };
-
-static const char magic[8] = "pmlimit";
+enum { WINDOW_S = 61, SLOTS = 8192, ID_SIZE = 32, FORMAT = 2 };
 
 /* What was used in one second. */
 struct bucket {
@@ -31,67 +25,32 @@ struct slot {
     double spent;
 };
 
-struct head {
-    char magic[8];
-    uint32_t format, size;
-};
-
 struct table {
-    struct head head;
     struct slot slots[SLOTS];
 };
 
 struct pm_limits {
-    int fd;
+    struct pm_mapped file;
     struct table *table;
 };
 
-int pm_limits_create(const char *path, struct pm_error *err)
+struct pm_limits *pm_limits_open(int dir, const char *path, struct pm_error *err)
 {
-    struct head want = {.format = FORMAT, .size = sizeof(struct table)}, old = {0};
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        pm_error_errno(err, "%s", path);
-        return -1;
-    }
-    memcpy(want.magic, magic, sizeof(magic));
-    bool same = pread(fd, &old, sizeof(old), 0) == sizeof(old) && memcmp(&old, &want, sizeof(old)) == 0;
-    if ((!same && ftruncate(fd, 0) < 0) || ftruncate(fd, sizeof(struct table)) < 0 ||
-        pwrite(fd, &want, sizeof(want), 0) != sizeof(want)) {
-        pm_error_errno(err, "%s", path);
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-struct pm_limits *pm_limits_open(int fd, struct pm_error *err)
-{
-    void *at = mmap(NULL, sizeof(struct table), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (at == MAP_FAILED) {
-        pm_error_errno(err, "the table of limits");
+    static const struct pm_mapped_kind kind = {.name = "pmlimit", .format = FORMAT, .size = sizeof(struct table)};
+    struct pm_mapped file;
+    if (pm_mapped_open(dir, path, &kind, &file, err) < 0)
         return NULL;
-    }
     struct pm_limits *l = pm_calloc(1, sizeof(*l));
-    l->fd = fd;
-    l->table = at;
+    l->file = file;
+    l->table = file.at;
     return l;
 }
 
 void pm_limits_free(struct pm_limits *l)
 {
-    if (!l)
-        return;
-    munmap(l->table, sizeof(struct table));
-    close(l->fd);
+    if (l)
+        pm_mapped_close(&l->file);
     free(l);
-}
-
-static void lock(struct pm_limits *l, short type)
-{
-    struct flock what = {.l_type = type, .l_whence = SEEK_SET, .l_len = 1};
-    while (fcntl(l->fd, F_SETLKW, &what) < 0 && errno == EINTR)
-        continue;
 }
 
 unsigned pm_limits_month(int64_t now_s)
@@ -179,7 +138,7 @@ enum pm_limit pm_limits_take(struct pm_limits *l, const char *hash, const struct
                              struct pm_limit_use *use)
 {
     enum pm_limit met = PM_LIMIT_NONE;
-    lock(l, F_WRLCK);
+    pm_mapped_lock(&l->file);
     struct slot *s = slot_of(l, hash, now_s);
     sum(s, now_s, use);
     if (rules->budget > 0 && use->spent >= rules->budget) {
@@ -194,22 +153,22 @@ enum pm_limit pm_limits_take(struct pm_limits *l, const char *hash, const struct
         bucket_of(s, now_s)->requests++;
         use->requests++;
     }
-    lock(l, F_UNLCK);
+    pm_mapped_unlock(&l->file);
     return met;
 }
 
 void pm_limits_charge(struct pm_limits *l, const char *hash, int64_t now_s, long long tokens, double cost)
 {
-    lock(l, F_WRLCK);
+    pm_mapped_lock(&l->file);
     struct slot *s = slot_of(l, hash, now_s);
     bucket_of(s, now_s)->tokens += tokens > 0 ? (uint64_t)tokens : 0;
     s->spent += cost > 0 ? cost : 0;
-    lock(l, F_UNLCK);
+    pm_mapped_unlock(&l->file);
 }
 
 void pm_limits_look(struct pm_limits *l, const char *hash, int64_t now_s, struct pm_limit_use *use)
 {
-    lock(l, F_WRLCK);
+    pm_mapped_lock(&l->file);
     sum(slot_of(l, hash, now_s), now_s, use);
-    lock(l, F_UNLCK);
+    pm_mapped_unlock(&l->file);
 }

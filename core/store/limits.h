@@ -1,6 +1,5 @@
 /* How much each key has used: requests and tokens of the last minute, money of this month. Shared by all workers of a
- * machine through one mapped file, which outlives them; what is changed is changed under a lock of that file, which
- * ends with the process that holds it.
+ * machine (mapped.h).
  */
 #ifndef PM_STORE_LIMITS_H
 #define PM_STORE_LIMITS_H
@@ -24,11 +23,9 @@ struct pm_limit_use {
     unsigned retry_after_s; /* until the limit that was met lets one through */
 };
 
-/* Makes the file when it is missing or of another format. -1 with `err`. */
-int pm_limits_create(const char *path, struct pm_error *err);
-
-/* Maps a descriptor from pm_limits_create, and keeps it. NULL with `err`. */
-struct pm_limits *pm_limits_open(int fd, struct pm_error *err);
+/* Opens the file, relative to the folder `dir` (AT_FDCWD for none); makes it when it is missing or of another format.
+ * NULL with `err`. */
+struct pm_limits *pm_limits_open(int dir, const char *path, struct pm_error *err);
 void pm_limits_free(struct pm_limits *l);
 
 /* One more request of the key with that fingerprint (hexadecimal, 64 digits): counted unless a limit is met. `now_s`

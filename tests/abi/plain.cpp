@@ -45,12 +45,25 @@ void stop(void *state)
     s->host->free(s);
 }
 
+// Member by member: C++ of before 2020 knows no other way that a longer structure of a later header leaves whole.
+constexpr struct pmp_policy describe()
+{
+    struct pmp_policy p{};
+    p.abi = PMP_ABI;
+    p.size = sizeof(p);
+    p.name = "plain";
+    p.summary = "is written in C++";
+    p.options = options;
+    p.conf_size = sizeof(Conf);
+    p.start = start;
+    p.judge = judge;
+    p.stop = stop;
+    return p;
+}
+
 } // namespace
 
 extern "C" {
 PMP_EXPORT extern const struct pmp_policy pmp_policy;
-const struct pmp_policy pmp_policy = {
-    PMP_ABI, sizeof(struct pmp_policy), "plain", "is written in C++", options, sizeof(Conf), start, judge, nullptr,
-    stop,
-};
+const struct pmp_policy pmp_policy = describe();
 }

@@ -44,7 +44,7 @@ def check(path):
 
 @pytest.mark.parametrize(
     "name, words",
-    [("old", ["older structure", "ABI 1.0"]), ("newer", ["newer structure", "ABI 1.1"])],
+    [("old", ["older structure", "ABI 1.0"]), ("newer", ["newer structure", "ABI 1.2"])],
 )
 def test_policies_of_other_minor_versions_are_taken(tmp_path, name, words):
     done = check(compile_policy(tmp_path, HERE / f"{name}.c"))
