@@ -44,6 +44,8 @@ static const struct {
     {"check", pm_cmd_check, "what is wrong with the configuration"},
     {"key", pm_cmd_key, "keys: who may use what"},
     {"plugin", pm_cmd_plugin, "make, check and list policies"},
+    {"train", pm_cmd_train, "weights for the policy learned, from labelled rows"},
+    {"eval", pm_cmd_eval, "how good policies are on labelled rows"},
     {"stop", pm_cmd_stop, "stop the running gateway"},
     {"version", cmd_version, "print the version"},
     {"_worker", cmd_worker, NULL},

@@ -165,8 +165,9 @@ struct pmp_host {
     void (*insist)(struct pmp_verdict *v);
     /* Up to PMP_NOTE_MAX bytes that come back with the request's outcome. */
     void (*note)(struct pmp_verdict *v, const void *data, size_t len);
-    /* The answer of the first target is held back until `review` has seen it. Only where the policy has one. */
-    void (*hold)(struct pmp_verdict *v);
+    /* The answer of the first target is held back until `review` has seen it, where there is another one to go to.
+     * `logprobs`: where its server can, it is asked for the probabilities of its tokens. */
+    void (*hold)(struct pmp_verdict *v, int logprobs);
     /* Memory that all workers share and that outlives them, all zero at first; changes of `size` empty it. Change it
      * with atomic operations. NULL when there is none. One for each policy and route; only in `start`. */
     void *(*shared)(const struct pmp_host *host, size_t size);

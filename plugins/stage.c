@@ -3,7 +3,7 @@
  * Errors, the same call again and again, and much reading without an edit ask for the strong model; edits that go well
  * ask for the quick one:
  *
- *     0.6 x bad + 0.4 x streak + 0.4 x spinning + 0.25 x exploring - 0.4 x steady        within [0,1]
+ *     0.6 x bad + 0.4 x streak + 0.5 x spinning + 0.25 x exploring - 0.4 x steady        within [0,1]
  *
  *     bad        failed steps, refused ones half, passing ones a quarter, of the last steps
  *     streak     failed steps at the end, of three
@@ -16,7 +16,7 @@
  */
 #include "pointsman.h"
 
-static const double BAD = 0.6, STREAK = 0.4, SPINNING = 0.4, EXPLORING = 0.25, STEADY = 0.4;
+static const double BAD = 0.6, STREAK = 0.4, SPINNING = 0.5, EXPLORING = 0.25, STEADY = 0.4;
 
 /* Steps before which nothing can be told of a tendency. */
 enum { ENOUGH_STEPS = 3, EXPLORING_STEPS = 4 };

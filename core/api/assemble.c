@@ -200,6 +200,8 @@ void pm_api_body_for_server(const struct pm_api_request *r, const char *model, c
         !pm_json_span(&r->spans, r->body, "return_progress"))
         edits[n++] = (struct edit){"return_progress", yes};
     const char *limit = limit_key(r);
+    if (wishes->logprobs && r->protocol == PM_PROTO_CHAT && !pm_json_span(&r->spans, r->body, "logprobs"))
+        edits[n++] = (struct edit){"logprobs", yes};
     if (wishes->max_tokens && limit && (!r->max_tokens || r->max_tokens > wishes->max_tokens)) {
         snprintf(most, sizeof(most), "%lld", wishes->max_tokens);
         edits[n++] = (struct edit){limit, most};
@@ -228,6 +230,19 @@ bool pm_api_event_is_progress(const char *data, size_t len)
 {
     static const char key[] = "\"prompt_progress\":";
     return memmem(data, len, key, sizeof(key) - 1) != NULL;
+}
+
+void pm_api_event_logprobs(const char *data, size_t len, struct pm_logprobs *to)
+{
+    cJSON *root = memmem(data, len, "\"logprobs\":{", 12) ? cJSON_ParseWithLength(data, len) : NULL;
+    const cJSON *choice = cJSON_GetArrayItem(pm_json_get(root, "choices"), 0), *token;
+    cJSON_ArrayForEach (token, pm_json_get(pm_json_get(choice, "logprobs"), "content")) {
+        double p = pm_json_num(token, "logprob", 0);
+        to->least = !to->n || p < to->least ? p : to->least;
+        to->sum += p;
+        to->n++;
+    }
+    cJSON_Delete(root);
 }
 
 /* --- putting together --- */

@@ -21,6 +21,7 @@ bool pm_api_can_assemble(const struct pm_api_request *r);
 struct pm_api_wishes {
     bool as_stream;       /* a stream, with usage */
     bool progress;        /* reports of progress while a prompt is read, unless the caller has an opinion on that */
+    bool logprobs;        /* of an answer of chat: the logarithms of its tokens' probabilities */
     bool usage;           /* a stream of chat or completions is to tell its usage */
     bool same_prefix;     /* what differs from session to session is taken out, what has no order gets one */
     long long max_tokens; /* at most so many, 0 for no limit */
@@ -35,6 +36,15 @@ bool pm_api_event_is_usage(const char *data, size_t len);
 
 /* Is it a report of progress that only pm_api_body_for_server asked for? */
 bool pm_api_event_is_progress(const char *data, size_t len);
+
+/* Of the tokens of an answer of chat. Zero-initialised is none. */
+struct pm_logprobs {
+    double sum, least;
+    unsigned n;
+};
+
+/* Adds those that an event tells. */
+void pm_api_event_logprobs(const char *data, size_t len, struct pm_logprobs *to);
 
 struct pm_assembly *pm_assembly_new(enum pm_protocol p);
 void pm_assembly_free(struct pm_assembly *a);

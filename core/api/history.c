@@ -5,7 +5,7 @@
 #include <strings.h>
 
 /* Of a result, which may be a long file: errors are said at its beginning or at its end. */
-enum { HEAD_BYTES = 400, TAIL_BYTES = 900, READ_BYTES = 120 };
+enum { HEAD_BYTES = 400, TAIL_BYTES = 900, FILE_BYTES = 120 };
 
 static bool same(const struct pm_json_value *a, const struct pm_json_value *b)
 {
@@ -55,48 +55,100 @@ void pm_history_result(struct pm_history *h, const struct pm_json_value *id, con
 
 /* --- what kind of step --- */
 
-/* Does a word of the list stand in the text, whatever its case? */
-static bool has_word(const char *text, size_t len, const char *const *words)
+/* The words of a name or a command line, one after the other: `str_replace_editor`, `TodoWrite`, `git diff`. */
+struct words {
+    const char *text;
+    size_t len, at;
+};
+
+/* The next one, in lower case; false after the last. `names`: a capital and a `_` begin a new one. */
+static bool next_word(struct words *w, bool names, char *out, size_t size)
 {
-    for (size_t i = 0; i < len; i++) {
-        char c = (char)tolower((unsigned char)text[i]);
-        for (const char *const *w = words; *w; w++) {
-            size_t n = strlen(*w);
-            if (c == **w && n <= len - i && strncasecmp(text + i, *w, n) == 0)
-                return true;
-        }
+    size_t n = 0;
+    while (w->at < w->len && !isalnum((unsigned char)w->text[w->at]))
+        w->at++;
+    for (; w->at < w->len && (isalnum((unsigned char)w->text[w->at]) || (!names && strchr("_-.", w->text[w->at])));
+         w->at++) {
+        if (names && n && isupper((unsigned char)w->text[w->at]) && !isupper((unsigned char)w->text[w->at - 1]))
+            break;
+        if (n + 1 < size)
+            out[n++] = (char)tolower((unsigned char)w->text[w->at]);
     }
+    out[n] = 0;
+    return n > 0;
+}
+
+static bool is_one_of(const char *word, const char *const *list)
+{
+    for (; *list; list++)
+        if (strcmp(word, *list) == 0)
+            return true;
     return false;
 }
 
-/* A shell's command line tells more than the name of the tool. */
+static bool writes(const char *word, const char *after, size_t rest)
+{
+    static const char *const always[] = {"apply_patch", "patch", "tee", NULL};
+    if (is_one_of(word, always))
+        return true;
+    if (strcmp(word, "sed") == 0)
+        return rest > 3 && strncmp(after, " -i", 3) == 0;
+    return strcmp(word, "cat") == 0 && rest > 3 && (after[1] == '>' || strncmp(after, " <<", 3) == 0);
+}
+
+/* What a shell is asked for: the command that it begins with, past the words around it. */
 static enum pm_step_kind kind_of_command(const struct pm_json_value *args)
 {
-    static const char *const edits[] = {"apply_patch", "sed -i", "tee ", "cat >", "cat <<", "git apply", NULL};
-    static const char *const reads[] = {"cat ",  "\\\"cat", "ls ",   "\\\"ls", "grep",    "rg ",     "find ", "sed -n",
-                                        "head ", "tail ",   "git d", "git l",  "git sho", "git sta", "wc ",   NULL};
-    static const char *const runs[] = {"make", "test", "npm", "cargo", "python", "go ", "gcc", "build", "pip", NULL};
-    size_t len = args->len < 300 ? args->len : 300;
-    if (has_word(args->text, len, edits))
+    static const char *const around[] = {"command", "cmd",  "bash", "sh",   "zsh",     "lc",
+                                         "c",       "sudo", "env",  "time", "timeout", NULL};
+    static const char *const reads[] = {"cat",  "ls",    "grep", "egrep", "rg",   "ripgrep", "find", "fd",
+                                        "head", "tail",  "less", "wc",    "tree", "stat",    "file", "nl",
+                                        "pwd",  "which", "awk",  "jq",    "du",   "df",      "sed",  NULL};
+    static const char *const looks[] = {"diff", "log", "show", "status", "blame", "branch", "ls-files", "grep", NULL};
+    struct words w = {.text = args->text, .len = args->len < 400 ? args->len : 400};
+    char word[24];
+    bool found;
+    do
+        found = next_word(&w, false, word, sizeof(word));
+    while (found && is_one_of(word, around));
+    if (found && strcmp(word, "cd") == 0) {
+        while (w.at < w.len && w.text[w.at] != '&' && w.text[w.at] != ';')
+            w.at++;
+        found = next_word(&w, false, word, sizeof(word));
+    }
+    if (found && writes(word, w.text + w.at, w.len - w.at))
         return PM_STEP_EDIT;
-    if (has_word(args->text, len, runs))
-        return PM_STEP_RUN;
-    return has_word(args->text, len, reads) ? PM_STEP_READ : PM_STEP_RUN;
+    if (strcmp(word, "git") == 0 && next_word(&w, false, word, sizeof(word)))
+        return strcmp(word, "apply") == 0 ? PM_STEP_EDIT : is_one_of(word, looks) ? PM_STEP_READ : PM_STEP_RUN;
+    return found && is_one_of(word, reads) ? PM_STEP_READ : PM_STEP_RUN;
 }
 
 static enum pm_step_kind kind_of(const struct pm_step *s)
 {
-    static const char *const edits[] = {"edit", "write", "patch", "replace", "insert", "create", NULL};
-    static const char *const runs[] = {"bash", "shell", "exec", "run", "command", "terminal", NULL};
-    static const char *const reads[] = {"read", "view", "open", "list",  "glob",   "grep", "find",
-                                        "get",  "cat",  "show", "fetch", "search", NULL};
-    if (!s->name.len)
-        return PM_STEP_OTHER;
-    if (has_word(s->name.text, s->name.len, edits))
+    static const char *const edits[] = {"edit", "editor", "patch", "replace", "insert", NULL};
+    static const char *const makes[] = {"write", "create", "save", NULL}, *const files[] = {"file", "files", "to",
+                                                                                            NULL};
+    static const char *const runs[] = {"bash",     "shell",   "exec",  "run", "command",
+                                       "terminal", "execute", "stdin", NULL};
+    static const char *const reads[] = {"read", "view", "open", "list",  "glob",   "grep", "find", "get",
+                                        "cat",  "show", "ls",   "fetch", "search", "tree", NULL};
+    struct words w = {.text = s->name.text, .len = s->name.len};
+    char word[24];
+    bool is_edit = false, is_make = false, is_file = false, is_run = false, is_read = false;
+    unsigned n = 0;
+    for (; next_word(&w, true, word, sizeof(word)); n++) {
+        is_edit |= is_one_of(word, edits);
+        is_make |= is_one_of(word, makes);
+        is_file |= is_one_of(word, files);
+        is_run |= is_one_of(word, runs);
+        is_read |= is_one_of(word, reads);
+    }
+    /* To write is to write a file, unless something else is named: a list, a timer, a pipe. */
+    if (is_edit || (is_make && (n == 1 || is_file)))
         return PM_STEP_EDIT;
-    if (has_word(s->name.text, s->name.len, runs))
-        return s->args.len ? kind_of_command(&s->args) : PM_STEP_RUN;
-    return has_word(s->name.text, s->name.len, reads) ? PM_STEP_READ : PM_STEP_OTHER;
+    if (is_run)
+        return s->args.len > 2 ? kind_of_command(&s->args) : PM_STEP_RUN;
+    return is_read ? PM_STEP_READ : PM_STEP_OTHER;
 }
 
 /* --- how it ended --- */
@@ -127,8 +179,13 @@ static const struct sign signs[] = {
     {"error[e", PM_STEP_FAILED},
     {"error: ", PM_STEP_FAILED},
     {"error ts", PM_STEP_FAILED},
-    {" failed", PM_STEP_FAILED},
+    {"failed", PM_STEP_FAILED},
     {"failures", PM_STEP_FAILED},
+    {" failing", PM_STEP_FAILED},
+    {"--- fail", PM_STEP_FAILED},
+    {"fail\\t", PM_STEP_FAILED},
+    {"error 1", PM_STEP_FAILED},
+    {"error 2", PM_STEP_FAILED},
     {"npm err!", PM_STEP_FAILED},
     {"timed out", PM_STEP_PASSING},
     {"timeout", PM_STEP_PASSING},
@@ -148,27 +205,35 @@ static const struct sign signs[] = {
     {"unknown tool", PM_STEP_REFUSED},
 };
 
-/* "0 failed", "no errors" */
-static bool is_denied(const char *text, size_t at)
+/* "0 failed", "no errors", "Failures: 0" */
+static bool is_denied(const char *text, size_t len, size_t at, size_t n)
 {
+    size_t end = at + n;
+    while (end < len && strchr(": =", text[end]))
+        end++;
+    if (end > at + n && end < len && text[end] == '0' && (end + 1 == len || !isdigit((unsigned char)text[end + 1])))
+        return true;
     while (at > 0 && (text[at - 1] == ' ' || text[at - 1] == ','))
         at--;
     if (at > 0 && text[at - 1] == '0' && (at == 1 || !isdigit((unsigned char)text[at - 2])))
         return true;
-    return at > 1 && strncasecmp(text + at - 2, "no", 2) == 0 && (at == 2 || !isalpha((unsigned char)text[at - 3]));
+    /* A line feed is written with an `n` in JSON. */
+    return at > 1 && strncasecmp(text + at - 2, "no", 2) == 0 &&
+           (at == 2 || !isalpha((unsigned char)text[at - 3]) || (at > 3 && text[at - 4] == '\\'));
 }
 
-static enum pm_step_error worst_sign(const char *text, size_t len)
+/* None worse than `most` is looked for. */
+static enum pm_step_error worst_sign(const char *text, size_t len, enum pm_step_error most)
 {
     enum pm_step_error worst = PM_STEP_FINE;
     for (size_t i = 0; i < len; i++) {
         char c = (char)tolower((unsigned char)text[i]);
         for (size_t k = 0; k < sizeof(signs) / sizeof(*signs); k++) {
             const struct sign *s = &signs[k];
-            if (c != s->words[0] || s->error <= worst)
+            if (c != s->words[0] || s->error <= worst || s->error > most)
                 continue;
             size_t n = strlen(s->words);
-            if (n <= len - i && strncasecmp(text + i, s->words, n) == 0 && !is_denied(text, i))
+            if (n <= len - i && strncasecmp(text + i, s->words, n) == 0 && !is_denied(text, len, i, n))
                 worst = s->error;
         }
     }
@@ -196,15 +261,30 @@ static bool exit_code(const char *text, size_t len, bool *zero)
     return false;
 }
 
+/* What is read or was written may be about errors: only what the tool itself says at once counts. */
+static enum pm_step_error error_of_file(const struct pm_step *s, const char *text, size_t len)
+{
+    static const char *const words[] = {"error", "<error", "<tool_use_error", "failed", "cannot", "could not", NULL};
+    size_t head = len < FILE_BYTES ? len : FILE_BYTES, at = 0;
+    if (s->flagged)
+        return PM_STEP_REFUSED;
+    while (at < head && strchr("\" [{", text[at]))
+        at++;
+    for (size_t i = 0; words[i] && len <= HEAD_BYTES; i++)
+        if (head - at >= strlen(words[i]) && strncasecmp(text + at, words[i], strlen(words[i])) == 0)
+            return PM_STEP_REFUSED;
+    return worst_sign(text, head, PM_STEP_REFUSED);
+}
+
 static enum pm_step_error error_of(const struct pm_step *s, enum pm_step_kind kind)
 {
     const char *text = s->result.text;
     size_t len = text ? s->result.len : 0;
     size_t head = len < HEAD_BYTES ? len : HEAD_BYTES, tail = len - head < TAIL_BYTES ? len - head : TAIL_BYTES;
-    /* A file that is read may be about errors. */
-    if (kind == PM_STEP_READ && !s->flagged && len > HEAD_BYTES)
-        return worst_sign(text, READ_BYTES) == PM_STEP_REFUSED ? PM_STEP_REFUSED : PM_STEP_FINE;
-    enum pm_step_error a = worst_sign(text, head), b = worst_sign(text + (len - tail), tail), worst = a > b ? a : b;
+    if (kind == PM_STEP_READ || kind == PM_STEP_EDIT)
+        return error_of_file(s, text, len);
+    enum pm_step_error a = worst_sign(text, head, PM_STEP_CRITICAL);
+    enum pm_step_error b = worst_sign(text + (len - tail), tail, PM_STEP_CRITICAL), worst = a > b ? a : b;
     bool zero = false;
     if (exit_code(text, head, &zero) || exit_code(text + (len - tail), tail, &zero)) {
         if (zero && worst < PM_STEP_CRITICAL)

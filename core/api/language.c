@@ -3,9 +3,8 @@
 #include <ctype.h>
 #include <stdint.h>
 #include <string.h>
-#include <strings.h>
 
-enum { LOOK_AT = 2000, WORDS = 14 };
+enum { LOOK_AT = 2000, ENOUGH_WORDS = 100, WORDS = 14 };
 
 /* Blocks of the Unicode standard (Blocks.txt), those that tell a script apart. */
 struct block {
@@ -78,21 +77,34 @@ static size_t word_length(const char *text, size_t len)
     return n;
 }
 
+/* A word of up to eight bytes as a number. */
+static uint64_t pack(const char *word, size_t len)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < len; i++)
+        n = n << 8 | (unsigned char)tolower((unsigned char)word[i]);
+    return n;
+}
+
 static const char *latin_language(const char *text, size_t len)
 {
     enum { N = sizeof(common) / sizeof(*common) };
+    uint64_t known[N][WORDS];
     unsigned seen[N] = {0}, best = 0, words = 0;
-    for (size_t at = 0; at < len;) {
+    for (size_t l = 0; l < N; l++)
+        for (size_t w = 0; w < WORDS; w++)
+            known[l][w] = pack(common[l].words[w], strlen(common[l].words[w]));
+    for (size_t at = 0; at < len && words < ENOUGH_WORDS;) {
         size_t n = word_length(text + at, len - at);
         if (!n) {
             at++;
             continue;
         }
+        uint64_t word = n <= sizeof(word) ? pack(text + at, n) : 0;
         words++;
-        for (size_t l = 0; l < N && n <= 8; l++)
+        for (size_t l = 0; l < N && word; l++)
             for (size_t w = 0; w < WORDS; w++)
-                if (strncasecmp(text + at, common[l].words[w], n) == 0 && !common[l].words[w][n])
-                    seen[l]++;
+                seen[l] += known[l][w] == word;
         at += n;
     }
     for (unsigned l = 1; l < N; l++)

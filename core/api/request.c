@@ -119,7 +119,7 @@ static void take_texts(struct pm_api_request *r, struct pm_walk *w)
 static void take_chain(struct pm_api_request *r, const struct pm_walk *w)
 {
     memmove(r->chain + 1, r->chain, (PM_CHAIN_MAX - 1) * sizeof(*r->chain));
-    r->chain[0] = w->opened ? w->chain : w->opening;
+    r->chain[0] = w->chain;
     r->n_chain += r->n_chain < PM_CHAIN_MAX;
     r->opening = w->opening;
     r->conversation = w->opening;
@@ -136,7 +136,7 @@ static int read_body(struct pm_api_request *r, struct pm_error *err)
         return pm_error_set(err, PM_EINVAL, "the body must be a JSON object");
     if ((rc = build_root(r, err)) < 0 || (rc = check_types(r, err)) < 0)
         return rc;
-    struct pm_walk w = {.r = r, .opening = PM_HASH_SEED, .err = err};
+    struct pm_walk w = {.r = r, .chain = PM_HASH_SEED, .err = err};
     pm_buf_init(&w.system, PM_BUF_OWN_LIMIT);
     pm_buf_init(&w.user, PM_BUF_OWN_LIMIT);
     pm_buf_init(&w.tool, PM_BUF_OWN_LIMIT);

@@ -5,8 +5,16 @@
 
 #include "core/base/text.h"
 
-/* Words that a harness puts beside the user's own and takes away again later. */
-static const char remark[] = "\"<system-reminder>";
+/* What a harness puts beside the user's own words begins so; it comes, moves and goes from turn to turn. */
+static const char *const remarks[] = {"\"<system-reminder>", "\"<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>"};
+
+static bool is_remark(const struct pm_json_value *v)
+{
+    for (size_t i = 0; i < sizeof(remarks) / sizeof(*remarks); i++)
+        if (v->len > strlen(remarks[i]) && strncmp(v->text, remarks[i], strlen(remarks[i])) == 0)
+            return true;
+    return false;
+}
 
 static void add_text(struct pm_buf *out, const char *text, size_t len)
 {
@@ -45,6 +53,15 @@ static void mix(struct pm_walk *w, const struct pm_json_value *v)
         w->chain = pm_hash_long(v->text, v->len, w->chain);
 }
 
+/* A text as it reads, however it is written, and whether it stands alone or is a part. */
+static void mix_text(struct pm_walk *w, const struct pm_json_value *v, const struct pm_buf *text, size_t from)
+{
+    if (!text)
+        mix(w, v);
+    else if (text->len > from)
+        w->chain = pm_hash_long(text->data + from + (from > 0), text->len - from - (from > 0), w->chain);
+}
+
 /* --- parts of a content --- */
 
 enum { P_TYPE, P_TEXT, P_CONTENT, P_USE_ID, P_IS_ERROR, P_ID, P_NAME, P_INPUT, P_IMAGE, P_SOURCE, P_AUDIO };
@@ -58,6 +75,14 @@ struct parts {
 
 static void walk_parts(struct pm_walk *w, const struct pm_json_value *content, struct pm_buf *text);
 
+static void walk_result_content(struct pm_walk *w, const struct pm_json_value *content)
+{
+    if (content->len && content->text[0] == '"')
+        mix(w, content);
+    else
+        walk_parts(w, content, NULL);
+}
+
 static void walk_part(void *arg, char first, const struct pm_json_value *v)
 {
     struct parts *p = arg;
@@ -68,6 +93,8 @@ static void walk_part(void *arg, char first, const struct pm_json_value *v)
     } else if (is_either(&v[P_TYPE], "image_url", "image") || pm_json_is(&v[P_TYPE], "input_image")) {
         w->r->images++;
         w->blob_bytes += v[P_IMAGE].len + v[P_SOURCE].len;
+        mix(w, &v[P_IMAGE]);
+        mix(w, &v[P_SOURCE]);
     } else if (is_either(&v[P_TYPE], "input_audio", "audio")) {
         w->r->audio++;
         w->blob_bytes += v[P_AUDIO].len + v[P_SOURCE].len;
@@ -77,17 +104,17 @@ static void walk_part(void *arg, char first, const struct pm_json_value *v)
         w->last_result = v[P_CONTENT];
         pm_history_result(&w->history, &v[P_USE_ID], &v[P_CONTENT],
                           v[P_IS_ERROR].len == 4 && memcmp(v[P_IS_ERROR].text, "true", 4) == 0);
-        mix(w, &v[P_CONTENT]);
-        walk_parts(w, &v[P_CONTENT], NULL);
+        walk_result_content(w, &v[P_CONTENT]);
     } else if (pm_json_is(&v[P_TYPE], "tool_use")) {
         pm_history_call(&w->history, &v[P_ID], &v[P_NAME], &v[P_INPUT]);
         mix(w, &v[P_NAME]);
         mix(w, &v[P_INPUT]);
-    } else if (v[P_TEXT].len) {
+    } else if (v[P_TEXT].len && !is_remark(&v[P_TEXT])) {
+        size_t from = p->text ? p->text->len : 0;
         if (p->text)
             add_string(p->text, &v[P_TEXT]);
-        if (strncmp(v[P_TEXT].text, remark, sizeof(remark) - 1) != 0)
-            mix(w, &v[P_TEXT]);
+        mix_text(w, &v[P_TEXT], p->text, from);
+        w->has_words = true;
     }
 }
 
@@ -110,12 +137,13 @@ static void walk_strings(const struct pm_json_value *array, struct pm_buf *text)
     cJSON_Delete(strings);
 }
 
-static bool holds_strings(const struct pm_json_value *v)
+/* Not texts, and not numbers of tokens. */
+static bool holds_objects(const struct pm_json_value *v)
 {
     size_t at = 1;
     while (at < v->len && strchr(" \t\r\n", v->text[at]))
         at++;
-    return at < v->len && v->text[0] == '[' && v->text[at] == '"';
+    return at < v->len && v->text[0] == '[' && (v->text[at] == '{' || v->text[at] == ']');
 }
 
 void pm_walk_text(const struct pm_json_value *content, struct pm_buf *text)
@@ -128,41 +156,56 @@ void pm_walk_text(const struct pm_json_value *content, struct pm_buf *text)
 
 static void walk_content(struct pm_walk *w, const struct pm_json_value *content, struct pm_buf *text)
 {
-    if (!content->len)
+    if (!content->len || is_remark(content))
         return;
     if (content->text[0] == '"') {
+        size_t from = text->len;
         add_string(text, content);
-        mix(w, content);
-    } else if (holds_strings(content)) {
-        walk_strings(content, text);
-    } else {
+        mix_text(w, content, text, from);
+        w->has_words = true;
+    } else if (holds_objects(content)) {
         walk_parts(w, content, text);
+    } else {
+        walk_strings(content, text);
+        mix(w, content);
+        w->has_words |= text->len > 0;
     }
 }
 
 /* --- messages --- */
 
+/* The chain begins with the system text as it stood before the first words of the user. */
+static void begin_chain(struct pm_walk *w)
+{
+    if (!w->begun)
+        w->chain = pm_hash_long(w->system.data, w->system.len, w->chain);
+    w->begun = true;
+}
+
+/* What comes now is not of all turns any more. */
+static void note_opening(struct pm_walk *w)
+{
+    if (w->begun && !w->opening)
+        w->opening = w->chain;
+}
+
 static void walk_user(struct pm_walk *w, const struct pm_json_value *content)
 {
     struct pm_buf text;
     pm_buf_init(&text, PM_BUF_OWN_LIMIT);
-    w->has_results = false;
+    begin_chain(w);
+    bool was_loop = w->r->tool_loop;
+    w->has_results = w->has_words = false;
     walk_content(w, content, &text);
-    w->r->tool_loop = w->has_results;
-    if (!text.len) {
+    /* A turn of the user, not the harness handing back a tool's result, or a remark of its own. */
+    w->r->tool_loop = w->has_results || (was_loop && !w->has_words);
+    w->r->user_turns += w->has_words && !w->has_results;
+    if (text.len) {
+        pm_buf_release(&w->user);
+        w->user = text;
+    } else {
         pm_buf_release(&text);
-        return;
     }
-    if (!w->opened) {
-        w->opening = pm_hash(w->system.data, w->system.len, w->opening);
-        w->opening = pm_hash(text.data, text.len, w->opening);
-        w->opened = true;
-        w->chain = w->opening;
-    }
-    /* A turn of the user, not the harness handing back a tool's result with a remark. */
-    w->r->user_turns += !w->has_results;
-    pm_buf_release(&w->user);
-    w->user = text;
 }
 
 enum { ROLE, CONTENT, TYPE, OUTPUT, CALLS, NAME, ARGUMENTS, CALL_ID, TOOL_CALL_ID, INPUT };
@@ -173,10 +216,10 @@ static void walk_result(struct pm_walk *w, const struct pm_json_value *id, const
 {
     w->r->tool_results++;
     w->r->tool_loop = true;
+    note_opening(w);
     w->last_result = *value;
     pm_history_result(&w->history, id, value, false);
-    mix(w, value);
-    walk_parts(w, value, NULL);
+    walk_result_content(w, value);
 }
 
 static void walk_call(void *arg, char first, const struct pm_json_value *v)
@@ -196,7 +239,8 @@ static void walk_answer(struct pm_walk *w, const struct pm_json_value *v)
 {
     static const char *const call_keys[] = {"id", "function"};
     struct pm_api_request *r = w->r;
-    if (w->opened && !w->answered) {
+    note_opening(w);
+    if (w->begun && !w->answered) {
         memmove(r->chain + 1, r->chain, (PM_CHAIN_MAX - 1) * sizeof(*r->chain));
         r->chain[0] = w->chain;
         r->n_chain += r->n_chain < PM_CHAIN_MAX;
@@ -253,7 +297,7 @@ static void walk_message(void *arg, char first, const struct pm_json_value *v)
     else if (pm_json_is(&v[ROLE], "user"))
         walk_user(w, &v[CONTENT]);
     else if (is_either(&v[ROLE], "system", "developer"))
-        walk_content(w, &v[CONTENT], &w->system);
+        pm_walk_text(&v[CONTENT], &w->system);
 }
 
 static struct pm_json_value member(const struct pm_walk *w, const char *key)
@@ -297,7 +341,7 @@ static int walk_input(struct pm_walk *w, const char *key)
 static void walk_system(struct pm_walk *w, const char *key)
 {
     struct pm_json_value system = member(w, key);
-    walk_content(w, &system, &w->system);
+    pm_walk_text(&system, &w->system);
 }
 
 static int walk_member(struct pm_walk *w)
@@ -328,7 +372,7 @@ static int walk_member(struct pm_walk *w)
 int pm_walk_body(struct pm_walk *w)
 {
     int rc = walk_member(w);
-    if (!w->opened)
-        w->opening = pm_hash(w->system.data, w->system.len, w->opening);
+    begin_chain(w);
+    note_opening(w);
     return rc;
 }

@@ -10,15 +10,15 @@ struct pm_walk {
     struct pm_buf system, user, tool; /* texts: all of the system, the last of the user, the last result of a tool */
     size_t blob_bytes;                /* of images and other binary parts: not prompt text */
     struct pm_history history;
-    uint64_t opening; /* fingerprint of what all turns of a conversation share: system text, first words of the user */
+    uint64_t opening; /* fingerprint of all that was before the first answer, 0 until there is one */
     uint64_t chain;   /* of everything so far */
     struct pm_json_value last_result;
     struct pm_error *err;
     int rc, index;
-    bool opened;      /* the opening is complete */
-    bool answered;    /* the message before was the model's */
-    bool has_results; /* in the message that is walked */
-    const char *key;  /* the member that is walked */
+    bool begun;                  /* the user has spoken */
+    bool answered;               /* the message before was the model's */
+    bool has_results, has_words; /* of the message that is walked */
+    const char *key;             /* the member that is walked */
 };
 
 /* Reads the member that holds the conversation, as the protocol calls it, into the request and the walk. */

@@ -15,6 +15,8 @@ int pm_cmd_logs(int argc, char **argv);
 int pm_cmd_route(int argc, char **argv);
 int pm_cmd_plan(int argc, char **argv);
 int pm_cmd_key(int argc, char **argv);
+int pm_cmd_train(int argc, char **argv);
+int pm_cmd_eval(int argc, char **argv);
 int pm_cmd_check(int argc, char **argv);
 
 /* What `check` does, for `serve --config-check` too. */

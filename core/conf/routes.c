@@ -55,7 +55,7 @@ static const struct pm_key gateway_keys[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-static const char *const shipped_chain[] = {"capability", "regex", "complexity"};
+static const char *const shipped_chain[] = {"capability", "learned", "stage"};
 
 /* `routes.d/20-auto.conf` is the route `auto`. */
 static char *route_id(const char *path)

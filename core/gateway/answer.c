@@ -32,6 +32,7 @@ void pm_answer_reset(struct pm_call *c)
     c->response_id[0] = 0;
     c->usage = PM_USAGE_UNKNOWN;
     c->strips_progress = c->strips_usage = false;
+    c->logprobs = (struct pm_logprobs){0};
     PM_FREE_AND_NULL(c->error_text);
     pm_wire_reset(c);
     pm_buf_clear(&c->held);
@@ -145,7 +146,7 @@ static void commit(struct pm_call *c)
         pm_api_request_shrink(&c->api);
         if (!c->can_resume)
             pm_buf_release(pm_exchange_body(c->x));
-        if (pm_transfer_has_sent(c->transfer, c->body.len))
+        if (!c->transfer || pm_transfer_has_sent(c->transfer, c->body.len))
             pm_buf_release(&c->body);
     }
 }
@@ -256,6 +257,8 @@ static void on_event(void *arg, const struct pm_sse_event *event)
     if (c->said_error)
         return;
     c->events++;
+    if (c->strips_logprobs)
+        pm_api_event_logprobs(event->data, event->data_len, &c->logprobs);
     if (c->strips_progress && c->decoder && pm_api_event_is_progress(event->data, event->data_len))
         return;
     if (c->decoder) {
@@ -319,7 +322,9 @@ static bool stream_data(struct pm_call *c, const char *data, size_t len)
         return true;
     }
     bool speaks = c->said_content && resumed == PM_RESUME_GOES_ON;
-    if (c->assembly || (c->resume && !speaks) ||
+    if (c->under_review && c->held.len > KEPT_BYTES_MAX)
+        c->under_review = false;
+    if (c->assembly || c->under_review || (c->resume && !speaks) ||
         (!speaks && c->held.len < HELD_BYTES_MAX && c->held_events < HELD_EVENTS_MAX))
         return true;
     commit(c);
@@ -328,6 +333,20 @@ static bool stream_data(struct pm_call *c, const char *data, size_t len)
         return true;
     }
     return !pm_reply_is_full(c->x);
+}
+
+static void say_whole(struct pm_call *c, const char *body)
+{
+    struct pm_exchange *x = c->x;
+    c->first_us = pm_clock_us();
+    c->is_sse = false;
+    pm_admit_charge(c);
+    pm_answer_headers(c);
+    forward_headers(c);
+    pm_cached_keep(c, body, strlen(body));
+    c->x = NULL;
+    pm_reply(x, 200, "application/json; charset=utf-8", body, strlen(body));
+    pm_call_end(c, 200);
 }
 
 /* Nothing has gone to the caller yet, so a stream that broke off may be asked for again. */
@@ -339,17 +358,11 @@ static void assembled(struct pm_call *c, const struct pm_transfer_result *result
                           result->end == PM_TRANSFER_CUT);
         return;
     }
-    struct pm_exchange *x = c->x;
-    c->first_us = pm_clock_us();
-    c->is_sse = false;
-    pm_admit_charge(c);
-    pm_answer_headers(c);
-    forward_headers(c);
-    pm_cached_keep(c, body, strlen(body));
-    c->x = NULL;
-    pm_reply(x, 200, "application/json; charset=utf-8", body, strlen(body));
+    if (c->under_review)
+        pm_review_begin(c, body);
+    else
+        pm_answer_deliver(c, body);
     free(body);
-    pm_call_end(c, 200);
 }
 
 /* The stream has its end mark, and nothing is missing. */
@@ -363,6 +376,16 @@ static void complete(struct pm_call *c)
     c->x = NULL;
     pm_reply_end(x);
     pm_call_end(c, status);
+}
+
+void pm_answer_deliver(struct pm_call *c, const char *body)
+{
+    if (body) {
+        say_whole(c, body);
+        return;
+    }
+    commit(c);
+    complete(c);
 }
 
 /* A mark of the end is what makes a stream complete; a closed connection alone does not. */
@@ -388,6 +411,10 @@ static void stream_done(struct pm_call *c, const struct pm_transfer_result *resu
                               result->end == PM_TRANSFER_CUT);
             return;
         }
+        if (c->under_review) {
+            pm_review_begin(c, NULL);
+            return;
+        }
         commit(c);
     }
     if (c->said_end || (!knows_end && result->end == PM_TRANSFER_OK))
@@ -400,7 +427,8 @@ static void stream_done(struct pm_call *c, const struct pm_transfer_result *resu
 
 static bool whole_data(struct pm_call *c, const char *data, size_t len)
 {
-    size_t most = c->decoder || *c->cache_key ? KEPT_BYTES_MAX : WHOLE_BYTES_MAX, room = most - c->held.len;
+    size_t most = c->decoder || c->under_review || *c->cache_key ? KEPT_BYTES_MAX : WHOLE_BYTES_MAX,
+           room = most - c->held.len;
     if (c->decoder && len > room && c->status < 400) {
         pm_attempt_failed(c, 502, "its answer is larger than the limit", false);
         return true;
@@ -441,6 +469,10 @@ static void send_whole(struct pm_call *c)
         return;
     }
     pm_api_usage(c->held.data, c->held.len, &c->usage);
+    if (c->under_review && status == 200) {
+        pm_review_begin(c, c->held.data);
+        return;
+    }
     pm_admit_charge(c);
     pm_answer_headers(c);
     forward_headers(c);

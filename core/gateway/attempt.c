@@ -160,6 +160,8 @@ static void start_attempt(struct pm_call *c)
 
 static void nothing_left(struct pm_call *c)
 {
+    if (pm_review_restore(c))
+        return;
     if (c->fail_type && c->fail_status >= 400) {
         pm_answer_refuse(c, c->fail_status, c->fail_type, c->fail_body.data, c->fail_body.len);
         return;
@@ -320,6 +322,8 @@ static void denied(struct pm_call *c, const struct pm_msg *msg)
 void pm_lease_message(struct pm_gateway *g, const struct pm_msg *msg)
 {
     struct pm_call *c = g->calls;
+    if (pm_side_lease(g, msg))
+        return;
     while (c && (c->lease != msg->id || c->granted))
         c = c->next;
     /* None: it was cancelled while the answer was on its way; the manager hears that too. */

@@ -73,6 +73,7 @@ void pm_call_free(struct pm_call *c)
 {
     pm_attempt_end(c, PM_DONE_ABANDONED);
     pm_redis_cancel(c->ask);
+    pm_review_release(c);
     pm_timer_clear(&c->deadline);
     pm_timer_clear(&c->pause);
     pm_timer_clear(&c->ping);
@@ -168,7 +169,7 @@ static bool read_request(struct pm_call *c, const char *rest)
     c->model = pm_strdup(c->api.model);
     c->upstream_path = pm_strdup(c->endpoint->upstream);
     set_own_id(c);
-    pm_call_find_session(c, true);
+    pm_call_find_session(c, pm_protocol_streams(c->api.protocol) && c->endpoint->kind == PM_ENDPOINT_MODEL);
     return true;
 }
 
@@ -251,6 +252,7 @@ void pm_call_go_on(struct pm_call *c)
         prefer_ready(c);
     c->rank = rank_of(c);
     pm_resume_init(c);
+    pm_review_init(c);
     pm_wait_begin(c);
     pm_attempt_next(c);
 }

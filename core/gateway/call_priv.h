@@ -87,6 +87,11 @@ struct pm_call {
     struct pm_said *said;
     struct pm_resume *resume; /* of this attempt, when resuming */
 
+    bool under_review; /* the answer of this attempt is held back for a policy to see */
+    bool strips_logprobs;
+    struct pm_logprobs logprobs;
+    struct pm_review_state *review; /* an answer that was held back, or NULL */
+
     struct pm_usage usage;
     struct pm_buf failures; /* `target: why; ...` of the attempts so far */
     int fail_status, fail_retry_after;
@@ -172,6 +177,25 @@ void pm_resume_note(struct pm_call *c, const char *data, size_t len);
 /* The stream broke off, or has fallen silent: true when the request goes out again, and the call goes on. */
 bool pm_resume_start(struct pm_call *c, const char *why, bool silent);
 
+/* review.c: answers that a policy sees before the caller does */
+void pm_review_init(struct pm_call *c);
+void pm_review_release(struct pm_call *c);
+/* Is the target of this attempt to be asked for the probabilities of its tokens? */
+bool pm_review_wants_logprobs(const struct pm_call *c);
+/* The answer is complete: `body` is a whole one (NULL: a stream, which stands in c->held). The call goes on when the
+ * policy has decided. */
+void pm_review_begin(struct pm_call *c, const char *body);
+/* Nothing else could answer: true when an answer that was turned down goes out after all. */
+bool pm_review_restore(struct pm_call *c);
+
+/* side.c: a question to a model beside the call */
+struct pm_side;
+/* Asks a target that speaks chat; NULL when it cannot be asked. `answered` is called once, with NULL when it failed.
+ */
+struct pm_side *pm_side_ask(struct pm_call *c, const struct pm_target *t, const struct pm_review_question *q,
+                            void (*answered)(struct pm_call *c, const char *text));
+void pm_side_cancel(struct pm_side *s);
+
 /* wait.c */
 void pm_wait_init(struct pm_call *c);
 /* A streaming caller hears something while it waits, from now on. */
@@ -184,6 +208,8 @@ void pm_wait_heard(struct pm_call *c);
 void pm_wait_look(void *call);
 
 /* answer.c */
+/* A held answer goes to the caller: a stream from c->held, or the whole `body`. */
+void pm_answer_deliver(struct pm_call *c, const char *body);
 /* Who the caller's stream is. */
 struct pm_api_identity pm_answer_identity(const struct pm_call *c);
 /* The end of a call that got no answer: in the stream where one was begun already. */

@@ -8,6 +8,7 @@
  *   next attempt: slot, request         attempt.c            pm_attempt_next (channel, core/upstream)
  *   the target's protocol               wire.c               pm_wire_*       (core/api)
  *   hold until content, then stream     answer.c, wait.c     pm_answer_*     (core/http)
+ *   a policy looks at it first          review.c, side.c     pm_review_begin
  *   it broke off: the same once more    resume.c             pm_resume_start
  *   log, count, tell the policies       record.c             pm_call_end
  */
@@ -69,6 +70,7 @@ struct pm_gateway {
     uint32_t next_id; /* of leases and questions */
     uint64_t request_base, requests;
     struct pm_call *calls;
+    struct pm_side *sides; /* questions of policies to models */
     struct pm_question *questions;
     struct pm_listener *listeners; /* of GET /models/sse */
     bool accepting, draining, drain_now;
@@ -178,6 +180,10 @@ void pm_call_free(struct pm_call *c);
 void pm_lease_message(struct pm_gateway *g, const struct pm_msg *msg);
 /* The manager has gone: who waits for it waits in vain. */
 void pm_calls_without_manager(struct pm_gateway *g);
+
+/* side.c */
+/* True when the answer was for one of its leases. */
+bool pm_side_lease(struct pm_gateway *g, const struct pm_msg *msg);
 
 /* record.c */
 void pm_record_local(struct pm_gateway *g, struct pm_exchange *x, int status);

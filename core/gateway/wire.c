@@ -83,6 +83,7 @@ static void pass(struct pm_call *c)
         local && (as_stream || c->api.stream) && !pm_json_span(&c->api.spans, c->api.body, "return_progress");
     struct pm_api_wishes wishes = {.as_stream = as_stream,
                                    .progress = c->strips_progress,
+                                   .logprobs = c->strips_logprobs,
                                    .usage = c->strips_usage,
                                    .max_tokens = t->max_tokens,
                                    .same_prefix = local};
@@ -110,6 +111,7 @@ int pm_wire_set_body(struct pm_call *c, struct pm_error *err)
         return PM_OK;
     c->wire = pm_wire_of(c->target, c->api.protocol);
     c->strips_usage = needs_usage(c);
+    c->strips_logprobs = pm_review_wants_logprobs(c);
     if (c->wire == c->api.protocol)
         pass(c);
     else
@@ -173,7 +175,7 @@ void pm_wire_expect(struct pm_call *c)
         return;
     if (!c->api.stream && (c->canon || (local && pm_api_can_assemble(&c->api))))
         c->assembly = pm_assembly_new(c->api.protocol);
-    if (c->canon || c->resuming)
+    if (c->canon || c->resuming || c->strips_logprobs)
         open_codec(c);
     else if (c->api.stream)
         c->mend = pm_mend_new(c->wire, c->target->id, c->api.prompt_tokens, c->strips_progress);

@@ -9,7 +9,7 @@
 /* Share of the benefit that comes from GOOD_AT; the rest is STRENGTH against complexity. */
 static const double MATCH_SHARE = 0.5;
 
-/* Where no policy saw an intent, a target that is good at `general` matches this well. */
+/* How well a target that is good at `general` matches what any is good at. */
 static const double GENERAL_CONFIDENCE = 0.5;
 
 /* A wait of this many seconds costs half of what an endless one would. */
@@ -49,7 +49,7 @@ static void merge_verdicts(struct pm_decision *d)
             d->complexity = v->complexity;
             d->has_complexity = true;
         }
-        if (v->has_complexity || v->n_intents)
+        if (!v->abstained && (v->has_complexity || v->n_intents))
             d->abstained = false;
         if (v->reason[0] && len < sizeof(d->reason))
             len += (size_t)snprintf(d->reason + len, sizeof(d->reason) - len, "%s%s", len ? ", " : "", v->reason);
@@ -78,16 +78,19 @@ static void set_vetoes(struct pm_decision *d)
     }
 }
 
+/* How sure it is that the request is of a kind that the target is good at. */
 static double match(const struct pm_decision *d, const struct pm_target *t)
 {
-    double best = 0;
-    bool any = false;
+    double best = 0, most = 0;
+    bool general = pm_strv_has(&t->good_at, "general");
     for (size_t i = 0; i < d->n_intents; i++) {
-        any |= d->intents[i].confidence > 0.01;
+        most = d->intents[i].confidence > most ? d->intents[i].confidence : most;
         if (pm_strv_has(&t->good_at, d->intents[i].name) && d->intents[i].confidence > best)
             best = d->intents[i].confidence;
     }
-    return any ? best : pm_strv_has(&t->good_at, "general") ? GENERAL_CONFIDENCE : 0;
+    /* Good at everything is half as good as good at just that. */
+    double half = GENERAL_CONFIDENCE * (most > 0.01 ? most : 1);
+    return general && half > best ? half : best;
 }
 
 static void set_demand(struct pm_decision *d)

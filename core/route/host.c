@@ -264,9 +264,10 @@ static void host_note(struct pmp_verdict *pv, const void *data, size_t len)
     memcpy(pv->v->note, data, pv->v->note_len);
 }
 
-static void host_hold(struct pmp_verdict *pv)
+static void host_hold(struct pmp_verdict *pv, int logprobs)
 {
     pv->v->holds = true;
+    pv->v->wants_logprobs = logprobs != 0;
 }
 
 static void *host_shared(const struct pmp_host *host, size_t size)

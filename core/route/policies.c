@@ -226,6 +226,7 @@ static void judge(struct instance *inst, const struct pm_route_input *in, struct
     uint64_t before = pm_clock_us();
     v->failed = inst->library->policy.judge(inst->state, &req, &pv) != 0;
     v->us = (double)(pm_clock_us() - before);
+    v->holds &= inst->library->policy.review != NULL;
     count_time(inst, v->us);
 }
 
@@ -277,6 +278,43 @@ void pm_policies_outcome(struct pm_policies *ps, const struct pm_route *route, c
         if (o->kind == PM_OUTCOME_ANSWERED || (inst->library->policy.abi & 0xffff) >= 1)
             inst->library->policy.outcome(inst->state, &out);
     }
+}
+
+enum pm_review_end pm_policies_review(struct pm_policies *ps, const struct pm_route_input *in, const char *policy,
+                                      const struct pm_review *r, struct pm_review_question *question)
+{
+    struct pmp_request req = {.in = in};
+    struct pmp_question asked = {.size = sizeof(asked)};
+    struct pmp_answer answer = {.size = sizeof(answer),
+                                .target = r->target,
+                                .text = r->text,
+                                .text_len = r->text_len,
+                                .finish = r->finish,
+                                .tool_calls = r->tool_calls,
+                                .has_logprobs = r->has_logprobs,
+                                .mean_logprob = r->mean_logprob,
+                                .least_logprob = r->least_logprob,
+                                .output_tokens = r->output_tokens,
+                                .round = r->round,
+                                .said = r->said,
+                                .said_len = r->said_len};
+    struct instance *inst = ps->instances;
+    while (inst && (inst->route != in->route || strcmp(inst->library->policy.name, policy) != 0))
+        inst = inst->next;
+    if (!inst || !inst->library->policy.review)
+        return PM_REVIEW_ACCEPT;
+    uint64_t before = pm_clock_us();
+    enum pmp_review end = inst->library->policy.review(inst->state, &req, &answer, &asked);
+    count_time(inst, (double)(pm_clock_us() - before));
+    if (end == PMP_REJECT)
+        return PM_REVIEW_REJECT;
+    if (end != PMP_ASK || !asked.target || !asked.text)
+        return PM_REVIEW_ACCEPT;
+    *question = (struct pm_review_question){.target = pm_strdup(asked.target),
+                                            .system = asked.system ? pm_strdup(asked.system) : NULL,
+                                            .text = pm_strdup(asked.text),
+                                            .max_tokens = asked.max_tokens};
+    return PM_REVIEW_ASK;
 }
 
 static const struct library *nth(const struct pm_policies *ps, size_t i)

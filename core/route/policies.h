@@ -48,6 +48,30 @@ struct pm_outcome {
 void pm_policies_outcome(struct pm_policies *ps, const struct pm_route *route, const struct pm_verdict *verdicts,
                          size_t n, const struct pm_outcome *outcome);
 
+/* An answer that a policy has asked to see before the caller does. */
+struct pm_review {
+    const char *target, *text, *finish;
+    size_t text_len;
+    unsigned tool_calls, round;
+    bool has_logprobs;
+    double mean_logprob, least_logprob;
+    long long output_tokens;
+    const char *said; /* by the target of its question, or NULL */
+    size_t said_len;
+};
+
+enum pm_review_end { PM_REVIEW_ACCEPT, PM_REVIEW_REJECT, PM_REVIEW_ASK };
+
+/* A question to a target of the route. The texts are to be freed. */
+struct pm_review_question {
+    char *target, *system, *text;
+    long long max_tokens;
+};
+
+/* Asks the policy of that name; `question` is filled for PM_REVIEW_ASK. */
+enum pm_review_end pm_policies_review(struct pm_policies *ps, const struct pm_route_input *in, const char *policy,
+                                      const struct pm_review *review, struct pm_review_question *question);
+
 /* What is loaded, one after the other; false after the last. */
 struct pm_policy_info {
     const char *name, *summary, *path;

@@ -17,6 +17,27 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Between two neighbours, of which so many are above. */
+static double between(const float *sorted, size_t n, size_t above)
+{
+    if (above == 0)
+        return 1.1;
+    return above >= n ? 0 : ((double)sorted[n - above] + (double)sorted[n - above - 1]) / 2;
+}
+
+/* Equal scores stay together, on the side that comes nearer to the share. */
+static size_t without_ties(const float *sorted, size_t n, size_t above)
+{
+    if (above == 0 || above >= n || sorted[n - above] > sorted[n - above - 1])
+        return above;
+    size_t fewer = above, more = above;
+    while (fewer && sorted[n - fewer] <= sorted[n - above])
+        fewer--;
+    while (more < n && sorted[n - more - 1] >= sorted[n - above])
+        more++;
+    return above - fewer < more - above ? fewer : more;
+}
+
 double pm_share_limit(struct pm_share *s, double share)
 {
     float sorted[PM_SHARE_SCORES];
@@ -27,10 +48,8 @@ double pm_share_limit(struct pm_share *s, double share)
         return s->limit;
     memcpy(sorted, s->scores, n * sizeof(*sorted));
     qsort(sorted, n, sizeof(*sorted), by_value);
-    size_t above = (size_t)(share * (double)n + 0.5);
     s->of = share;
     s->at = s->n;
-    /* Between two neighbours, so that equal scores fall on one side. */
-    s->limit = above == 0 ? 1.1 : above >= n ? 0 : ((double)sorted[n - above] + (double)sorted[n - above - 1]) / 2;
+    s->limit = between(sorted, n, without_ties(sorted, n, (size_t)(share * (double)n + 0.5)));
     return s->limit;
 }

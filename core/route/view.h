@@ -49,7 +49,8 @@ struct pm_verdict {
     double prefer[PM_ROUTE_TARGETS_MAX];
     char *veto[PM_ROUTE_TARGETS_MAX]; /* reason, or NULL */
     bool insists;                     /* it stands against STICK */
-    bool holds;                       /* it wants to review the answer */
+    bool holds;                       /* it wants to review the answer, */
+    bool wants_logprobs;              /* with the probabilities of its tokens */
     char note[PM_NOTE_MAX];
     size_t note_len;
     char reason[160];

@@ -3,12 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HEAD = 64 };
+enum { HEAD = 64, TRIES = 10 };
 
 static void set_lock(int fd, short type)
 {
@@ -27,39 +28,75 @@ void pm_mapped_unlock(struct pm_mapped *m)
     set_lock(m->fd, F_UNLCK);
 }
 
-/* The descriptor is locked: two processes may find the file missing at once. */
-static bool prepare(int fd, const struct pm_mapped_kind *kind)
+static bool write_head(int fd, const struct pm_mapped_kind *kind)
+{
+    return ftruncate(fd, (off_t)HEAD + kind->size) == 0 && pwrite(fd, kind, sizeof(*kind), 0) == sizeof(*kind);
+}
+
+static bool is_of_kind(int fd, off_t size, const struct pm_mapped_kind *kind)
 {
     struct pm_mapped_kind old = {{0}, 0, 0};
-    struct stat st;
-    if (pread(fd, &old, sizeof(old), 0) == sizeof(old) && memcmp(&old, kind, sizeof(old)) == 0 &&
-        fstat(fd, &st) == 0 && st.st_size == (off_t)HEAD + kind->size)
-        return true;
-    return ftruncate(fd, 0) == 0 && ftruncate(fd, (off_t)HEAD + kind->size) == 0 &&
-           pwrite(fd, kind, sizeof(*kind), 0) == sizeof(*kind);
+    return size == (off_t)HEAD + kind->size && pread(fd, &old, sizeof(old), 0) == sizeof(old) &&
+           memcmp(&old, kind, sizeof(old)) == 0;
+}
+
+/* A new file in the place of the old one, which others may have mapped and go on with. */
+static bool replace(int dir, const char *path, const struct pm_mapped_kind *kind)
+{
+    char fresh[300];
+    snprintf(fresh, sizeof(fresh), "%.250s.%ld", path, (long)getpid());
+    int fd = openat(dir, fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool good = fd >= 0 && write_head(fd, kind) && renameat(dir, fresh, dir, path) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (!good)
+        unlinkat(dir, fresh, 0);
+    return good;
+}
+
+enum found { FOUND_GOOD, FOUND_AGAIN, FOUND_BAD };
+
+/* The descriptor is locked: two processes may find the same at once, and the second one finds what the first has made.
+ */
+static enum found look(int dir, const char *path, int fd, const struct pm_mapped_kind *kind)
+{
+    struct stat here, there;
+    if (fstat(fd, &here) < 0)
+        return FOUND_BAD;
+    if (fstatat(dir, path, &there, 0) < 0 || here.st_ino != there.st_ino)
+        return FOUND_AGAIN;
+    if (is_of_kind(fd, here.st_size, kind))
+        return FOUND_GOOD;
+    if (here.st_size == 0)
+        return write_head(fd, kind) ? FOUND_GOOD : FOUND_BAD;
+    return replace(dir, path, kind) ? FOUND_AGAIN : FOUND_BAD;
 }
 
 int pm_mapped_open(int dir, const char *path, const struct pm_mapped_kind *kind, struct pm_mapped *out,
                    struct pm_error *err)
 {
-    *out = (struct pm_mapped){.fd = openat(dir, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), .size = kind->size};
-    if (out->fd < 0)
-        return pm_error_errno(err, "%s", path);
-    set_lock(out->fd, F_WRLCK);
-    bool good = prepare(out->fd, kind);
-    set_lock(out->fd, F_UNLCK);
-    if (good) {
+    enum found found = FOUND_AGAIN;
+    for (unsigned tries = 0; found == FOUND_AGAIN && tries < TRIES; tries++) {
+        *out = (struct pm_mapped){.fd = openat(dir, path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), .size = kind->size};
+        if (out->fd < 0)
+            return pm_error_errno(err, "%s", path);
+        set_lock(out->fd, F_WRLCK);
+        found = look(dir, path, out->fd, kind);
+        set_lock(out->fd, F_UNLCK);
+        if (found == FOUND_AGAIN)
+            close(out->fd);
+    }
+    if (found == FOUND_GOOD) {
         out->head = mmap(NULL, HEAD + out->size, PROT_READ | PROT_WRITE, MAP_SHARED, out->fd, 0);
-        good = out->head != MAP_FAILED;
+        out->at = out->head != MAP_FAILED ? (char *)out->head + HEAD : NULL;
     }
-    if (!good) {
-        pm_error_errno(err, "%s", path);
+    if (out->at)
+        return PM_OK;
+    pm_error_errno(err, "%s", path);
+    if (found != FOUND_AGAIN)
         close(out->fd);
-        *out = (struct pm_mapped){.fd = -1};
-        return PM_EIO;
-    }
-    out->at = (char *)out->head + HEAD;
-    return PM_OK;
+    *out = (struct pm_mapped){.fd = -1};
+    return PM_EIO;
 }
 
 void pm_mapped_close(struct pm_mapped *m)

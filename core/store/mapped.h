@@ -16,7 +16,7 @@ struct pm_mapped {
     size_t size;
 };
 
-/* Which table it is: a file of another name, format or size is emptied. */
+/* Which table it is: in the place of a file of another name, format or size comes a new one. */
 struct pm_mapped_kind {
     char name[8];
     uint32_t format;

@@ -8,7 +8,7 @@
 #include "core/store/mapped.h"
 
 /* A fingerprint lives in one of WAYS slots of its set; the oldest makes room. */
-enum { SETS = 2048, WAYS = 8, FORMAT = 1 };
+enum { SETS = 2048, WAYS = 8, FORMAT = 2 };
 
 struct slot {
     uint64_t hash; /* 0: free */
@@ -17,6 +17,7 @@ struct slot {
     uint64_t target;
     uint64_t at_ms;
     uint64_t used; /* of the table's clock */
+    uint64_t answered;
 };
 
 struct table {
@@ -119,6 +120,7 @@ void pm_sessions_note(struct pm_sessions *s, const struct pm_session_key *key, u
     slot->conversation = conversation;
     slot->target = target;
     slot->at_ms = now_ms;
+    slot->answered = 1;
     slot->used = ++s->table->clock;
     pm_mapped_unlock(&s->file);
 }
@@ -129,7 +131,7 @@ void pm_sessions_drop(struct pm_sessions *s, const struct pm_session_key *key)
         return;
     pm_mapped_lock(&s->file);
     struct slot *slot = slot_of(s, key->chain[0]);
-    if (slot)
+    if (slot && !slot->answered)
         *slot = (struct slot){0};
     pm_mapped_unlock(&s->file);
 }

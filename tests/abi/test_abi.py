@@ -1,10 +1,13 @@
 """Policies of other headers, and what is no policy: `pointsman plugin check` judges each.
 
+v1_0.h is the first header, as it was; tests/e2e/test_policy_abi.py runs such policies in a gateway.
+
 Each is compiled against the public header alone. POINTSMAN names the program, CC and CXX the
 compilers.
 """
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,6 +20,8 @@ ROOT = HERE.parents[1]
 POINTSMAN = Path(os.environ.get("POINTSMAN", ROOT / "build" / "pointsman"))
 CC = shlex.split(os.environ.get("CC", "cc"))
 CXX = shlex.split(os.environ.get("CXX", "c++"))
+HEADER = ROOT / "plugins" / "pointsman.h"
+FIRST = HERE / "v1_0.h"
 STRICT = ["-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-O1"]
 LIMIT_S = 60
 
@@ -25,16 +30,32 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def compile_policy(tmp_path, source, compiler=CC, flags=()):
+def build(tmp_path, source, out, command, header=HEADER):
     """The header lies alone in its folder, so that nothing else of the sources can be included."""
-    include = tmp_path / "include"
+    include = tmp_path / f"include-{header.stem}"
     include.mkdir(exist_ok=True)
-    shutil.copy(ROOT / "plugins" / "pointsman.h", include)
-    out = tmp_path / (Path(source).stem + ".so")
-    command = [*compiler, *STRICT, *flags, "-I", str(include), "-o", str(out), str(source)]
+    shutil.copy(header, include / "pointsman.h")
+    command = [*command, "-I", str(include), "-o", str(out), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr
     return out
+
+
+def compile_policy(tmp_path, source, compiler=CC, flags=(), header=HEADER):
+    out = tmp_path / f"{Path(source).stem}-{header.stem}.so"
+    return build(tmp_path, source, out, [*compiler, *STRICT, *flags], header)
+
+
+def run_program(tmp_path, source, *args, header=HEADER):
+    """What a program says that is compiled against a header."""
+    program = build(tmp_path, source, tmp_path / f"{Path(source).stem}-{header.stem}",
+                    [*CC, "-Wall", "-Wextra", "-Werror", "-O1"], header)
+    return subprocess.run([str(program), *map(str, args)], capture_output=True, text=True, timeout=LIMIT_S)
+
+
+def minor():
+    """Of the header of today."""
+    return int(re.search(r"#define PMP_ABI_MINOR +(\d+)u", HEADER.read_text()).group(1))
 
 
 def check(path):
@@ -147,3 +168,33 @@ def test_the_skeleton_is_a_policy_with_nothing_wrong(tmp_path):
     done = check(compile_policy(tmp_path, ROOT / "plugins" / "skeleton" / "skeleton.c"))
     assert done.returncode == 0, done.stderr
     assert "WORD" in done.stdout
+
+
+def test_what_the_first_header_had_lies_where_it_lay(tmp_path):
+    first, now = (run_program(tmp_path, HERE / "layout.c", header=h) for h in (FIRST, HEADER))
+    assert first.returncode == 0 and first.stdout.count("\n") > 20
+    assert now.stdout == first.stdout
+
+
+@pytest.mark.parametrize("source", [HERE / "uses.c", HERE / "old.c", ROOT / "plugins" / "complexity.c"],
+                         ids=["uses", "old", "complexity"])
+def test_policies_of_the_first_header_are_taken(tmp_path, source):
+    alone = shutil.copy(source, tmp_path)  # away from the header of today
+    done = check(compile_policy(tmp_path, alone, header=FIRST))
+    assert done.returncode == 0, done.stderr
+    assert "ABI 1.0" in done.stdout and "nothing wrong" in done.stdout
+
+
+def test_a_policy_that_uses_all_there_is_starts(tmp_path):
+    done = check(compile_policy(tmp_path, HERE / "uses.c"))
+    assert done.returncode == 0, done.stderr
+    assert f"ABI 1.{minor()}" in done.stdout and "nothing wrong" in done.stdout
+
+
+def test_a_policy_of_today_runs_on_the_first_host(tmp_path):
+    """By PMP_HAS alone: what the host lacks would crash."""
+    done = run_program(tmp_path, HERE / "cut_host.c", compile_policy(tmp_path, HERE / "uses.c"))
+    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+    assert "the host has nothing of 1.1" in done.stdout
+    assert "complexity 0.5" in done.stdout and "status=200" in done.stdout
+    assert "note=" not in done.stdout and done.stdout.endswith("done\n")

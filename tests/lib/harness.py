@@ -208,8 +208,8 @@ class Gateway:
             return plugin_dir()
         mine = self.dir / "plugins"
         mine.mkdir()
-        for so in sorted(plugin_dir().glob("*.so")):
-            shutil.copy2(so, mine / so.name)
+        for file in sorted([*plugin_dir().glob("*.so"), *plugin_dir().glob("*.pmw")]):
+            shutil.copy2(file, mine / file.name)
         return mine
 
     # files

@@ -34,8 +34,8 @@ static struct scene *scene(void)
     s->route = (struct pm_route){
         .id = route_id, .weight_waiting = 0.35, .weight_leaving = 0.35, .weight_price = 2, .fallback = -1};
     s->request.prompt_tokens = 1000;
-    s->in =
-        (struct pm_route_input){.route = &s->route, .request = &s->request, .targets = s->views, .n_targets = TARGETS};
+    s->in = (struct pm_route_input){
+        .route = &s->route, .request = &s->request, .targets = s->views, .n_targets = TARGETS, .place = -1};
     return s;
 }
 
@@ -397,6 +397,218 @@ static void the_trace_is_json_with_every_target_in_it(void **state)
     end(s);
 }
 
+/* --- STRONG_SHARE --- */
+
+static struct pm_share *scores(unsigned n, double from, double to)
+{
+    struct pm_share *s = pm_calloc(1, sizeof(*s));
+    for (unsigned i = 0; i < n; i++)
+        pm_share_note(s, from + (to - from) * i / n);
+    return s;
+}
+
+static void give_strengths(struct scene *s)
+{
+    static const double strengths[] = {0.3, 0.6, 0.9, 0.5};
+    for (size_t i = 0; i < TARGETS; i++)
+        s->conf[i].strength = strengths[i];
+}
+
+static void say_complexity(struct scene *s, double complexity)
+{
+    struct pm_verdict *v = add_verdict(s);
+    v->has_complexity = true;
+    v->complexity = complexity;
+}
+
+static void without_a_share_the_score_is_the_demand(void **state)
+{
+    struct scene *s = scene();
+    (void)state;
+    give_strengths(s);
+    say_complexity(s, 0.6);
+    decide(s);
+    assert_true(s->d.demand == 0.6 && s->d.limit < 0);
+    assert_int_equal(s->d.attempts[0].target, 1);
+    end(s);
+}
+
+static void with_a_share_the_limit_is_a_quantile_of_the_last_scores(void **state)
+{
+    static const struct {
+        double from, to, share, complexity;
+        bool strong;
+    } rows[] = {
+        /* no score here is high, and yet a part is the strongest */
+        {0, 0.2, 0.1, 0.19, true},  {0, 0.2, 0.1, 0.15, false},   {0, 0.2, 0.5, 0.15, true},
+        {0.8, 1, 0.1, 0.85, false}, {0.8, 1, 0.1, 0.99, true},    {0, 1, 0, 1, false},
+        {0, 1, 1, 0, true},         {0.5, 0.6, 0.3, 0.575, true}, {0.5, 0.6, 0.3, 0.565, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct scene *s = scene();
+        give_strengths(s);
+        s->route.strong_share = rows[i].share;
+        s->in.share = scores(PM_SHARE_SCORES, rows[i].from, rows[i].to);
+        say_complexity(s, rows[i].complexity);
+        decide(s);
+        expect(s->d.demand == (rows[i].strong ? 0.9 : 0), "row %zu: demand %f, limit %f\n", i, s->d.demand,
+               s->d.limit);
+        expect(s->d.attempts[0].target == (rows[i].strong ? 2 : 0), "row %zu\n", i);
+        assert_true(s->d.complexity == rows[i].complexity && s->d.limit >= 0);
+        free(s->in.share);
+        end(s);
+    }
+}
+
+static void the_strong_side_is_the_strongest_that_can_be_used(void **state)
+{
+    struct scene *s = scene();
+    (void)state;
+    give_strengths(s);
+    s->views[2].down = "no memory";
+    s->route.strong_share = 0.5;
+    s->in.share = scores(0, 0, 0);
+    say_complexity(s, 0.5);
+    decide(s);
+    assert_true(s->d.demand == 0.6 && s->d.limit == 0.5);
+    assert_int_equal(s->d.attempts[0].target, 1);
+    free(s->in.share);
+    end(s);
+}
+
+static void a_share_without_a_score_says_nothing(void **state)
+{
+    struct scene *s = scene();
+    (void)state;
+    give_strengths(s);
+    s->route.strong_share = 1;
+    s->in.share = scores(0, 0, 0);
+    add_verdict(s);
+    decide(s);
+    assert_true(s->d.demand == 0 && s->d.limit < 0 && !s->d.has_complexity);
+    expect_order(s, "abcd");
+    assert_int_equal(s->in.share->n, 0);
+    free(s->in.share);
+    end(s);
+}
+
+static void the_trace_tells_the_limit(void **state)
+{
+    (void)state;
+    for (int shared = 0; shared < 2; shared++) {
+        struct scene *s = scene();
+        s->route.strong_share = 0.25;
+        s->in.share = shared ? scores(0, 0, 0) : NULL;
+        say_complexity(s, 0.4);
+        decide(s);
+        cJSON *json = pm_decision_json(&s->d);
+        const cJSON *limit = cJSON_GetObjectItem(json, "limit");
+        assert_true(shared ? cJSON_IsNumber(limit) && limit->valuedouble == 0.75 : !limit);
+        assert_null(cJSON_GetObjectItem(json, "stays"));
+        cJSON_Delete(json);
+        free(s->in.share);
+        end(s);
+    }
+}
+
+/* --- an agent at work --- */
+
+/* `d` would be the best; the conversation is at `b`. */
+static struct scene *agent(void)
+{
+    struct scene *s = scene();
+    s->in.place = 1;
+    s->request.tool_loop = true;
+    add_verdict(s)->prefer[3] = 1;
+    return s;
+}
+
+static void the_result_of_a_tool_goes_to_who_asked_for_it(void **state)
+{
+    struct scene *s = agent();
+    (void)state;
+    decide(s);
+    expect_order(s, "bdac");
+    assert_true(s->d.stays);
+    assert_non_null(strstr(s->d.reason, "tool"));
+    cJSON *json = pm_decision_json(&s->d);
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(json, "stays")));
+    cJSON_Delete(json);
+    end(s);
+}
+
+static void a_new_turn_and_a_first_one_go_where_the_scores_say(void **state)
+{
+    (void)state;
+    for (int first = 0; first < 2; first++) {
+        struct scene *s = agent();
+        s->request.tool_loop = first;
+        s->in.place = first ? -1 : 1;
+        decide(s);
+        expect_order(s, "dabc");
+        assert_false(s->d.stays);
+        end(s);
+    }
+}
+
+static void who_insists_is_heard_unless_he_failed(void **state)
+{
+    (void)state;
+    for (int failed = 0; failed < 2; failed++) {
+        struct scene *s = agent();
+        struct pm_verdict *v = add_verdict(s);
+        v->insists = true;
+        v->failed = failed;
+        decide(s);
+        expect_order(s, failed ? "bdac" : "dabc");
+        assert_true(s->d.stays == failed);
+        end(s);
+    }
+}
+
+static void nobody_stays_where_nothing_answers(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct scene *s = agent();
+        if (how == 0)
+            s->views[1].down = "its server ended";
+        else if (how == 1)
+            s->verdicts[0].veto[1] = pm_strdup("too long for it");
+        else
+            s->views[1].speaks = false;
+        decide(s);
+        expect_order(s, "dac");
+        assert_false(s->d.stays);
+        end(s);
+    }
+}
+
+static void one_may_stay_with_the_fallback(void **state)
+{
+    struct scene *s = agent();
+    (void)state;
+    s->views[1].fallback = true;
+    decide(s);
+    expect_order(s, "bdac");
+    assert_true(s->d.stays);
+    end(s);
+}
+
+static void who_refuses_refuses_at_any_place(void **state)
+{
+    struct scene *s = agent();
+    (void)state;
+    s->route.refuse_on_policy_error = true;
+    s->verdicts[0].failed = true;
+    decide(s);
+    expect_order(s, "");
+    assert_true(s->d.refused && !s->d.stays);
+    assert_non_null(strstr(s->d.reason, "ON_POLICY_ERROR"));
+    end(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +631,17 @@ int main(void)
         cmocka_unit_test(a_longer_wait_costs_more_but_never_more_than_its_weight),
         cmocka_unit_test(the_price_counts_prompt_and_answer_and_is_bounded),
         cmocka_unit_test(the_trace_is_json_with_every_target_in_it),
+        cmocka_unit_test(without_a_share_the_score_is_the_demand),
+        cmocka_unit_test(with_a_share_the_limit_is_a_quantile_of_the_last_scores),
+        cmocka_unit_test(the_strong_side_is_the_strongest_that_can_be_used),
+        cmocka_unit_test(a_share_without_a_score_says_nothing),
+        cmocka_unit_test(the_trace_tells_the_limit),
+        cmocka_unit_test(the_result_of_a_tool_goes_to_who_asked_for_it),
+        cmocka_unit_test(a_new_turn_and_a_first_one_go_where_the_scores_say),
+        cmocka_unit_test(who_insists_is_heard_unless_he_failed),
+        cmocka_unit_test(nobody_stays_where_nothing_answers),
+        cmocka_unit_test(one_may_stay_with_the_fallback),
+        cmocka_unit_test(who_refuses_refuses_at_any_place),
     };
     return cmocka_run_group_tests_name("decide", tests, NULL, NULL);
 }
