@@ -146,10 +146,19 @@ static int judge(void *state, const struct pmp_request *req, struct pmp_verdict 
 
 static int is_refusal(const char *text)
 {
+    char head[64];
+    size_t n = 0;
     while (isspace((unsigned char)*text) || *text == '"')
         text++;
+    /* Typeset apostrophes are apostrophes. */
+    for (; *text && n + 1 < sizeof(head); n++) {
+        int curly = strncmp(text, "\xe2\x80\x99", 3) == 0;
+        head[n] = curly ? '\'' : *text;
+        text += curly ? 3 : 1;
+    }
+    head[n] = 0;
     for (size_t i = 0; i < sizeof(refusals) / sizeof(*refusals); i++)
-        if (strncasecmp(text, refusals[i], strlen(refusals[i])) == 0)
+        if (strncasecmp(head, refusals[i], strlen(refusals[i])) == 0)
             return 1;
     return 0;
 }
@@ -200,15 +209,22 @@ static enum pmp_review ask(struct state *s, const struct pmp_request *req, const
     return PMP_ASK;
 }
 
-/* The first number of the reply; -1 when there is none within 0 to 10. */
+/* The last number of the reply that is not what it is out of ("8/10"); -1 when there is none within 0 to 10. */
 static double rating(const char *said)
 {
-    while (*said && !isdigit((unsigned char)*said))
-        said++;
-    if (!*said)
-        return -1;
-    double r = strtod(said, NULL);
-    return r <= 10 ? r : -1;
+    double found = -1;
+    for (const char *p = said; *p;) {
+        char *end;
+        if (!isdigit((unsigned char)*p)) {
+            p++;
+            continue;
+        }
+        double r = strtod(p, &end);
+        if (p == said || p[-1] != '/')
+            found = r <= 10 ? r : -1;
+        p = end > p ? end : p + 1;
+    }
+    return found;
 }
 
 static enum pmp_review up(struct state *s, const char *why)

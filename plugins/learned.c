@@ -61,7 +61,7 @@ struct state {
     const struct conf *conf;
     struct pm_weights *weights;
     struct pm_text_tables tables;
-    struct pm_features broad, grams; /* of the request at hand */
+    struct pm_features broad, grams, words; /* of the request at hand: for classes, heads, the table */
     struct pm_classes intents, topics;
     struct pm_table table;
     const struct pm_sizes *sizes;
@@ -272,7 +272,7 @@ static void find_ends(const struct pmp_host *h, const struct pmp_request *req, s
 static void find_head(struct state *s, const struct ends *e)
 {
     char pair[sizeof(s->pair)];
-    snprintf(pair, sizeof(pair), "%.70s %.70s", e->weak.id ? e->weak.id : "", e->strong.id ? e->strong.id : "");
+    snprintf(pair, sizeof(pair), "%.47s %.47s", e->weak.id ? e->weak.id : "", e->strong.id ? e->strong.id : "");
     if (strcmp(pair, s->pair) == 0)
         return;
     memcpy(s->pair, pair, sizeof(pair));
@@ -308,41 +308,44 @@ static void say_difficulty(struct state *s, const char *text, size_t len, double
         s->host->complexity(v, score);
 }
 
-/* Quality of each target for the request as far as the file and the judged answers tell; NAN where they do not. */
-static void qualities(struct state *s, const struct pmp_request *req, const float *topic, uint32_t best, size_t n,
+/* Quality of each target for the request as far as the file and the judged answers tell; false where they tell of
+ * none. Of a target that nothing is known of yet, its STRENGTH is believed. */
+static bool qualities(struct state *s, const struct pmp_request *req, const float *topic, uint32_t best, size_t n,
                       double *out)
 {
     double of_table[PM_LEARN_CLASSES_MAX] = {0};
+    bool any = false;
     if (s->has_table)
-        pm_table_score(&s->table, topic, &s->grams, of_table);
+        pm_table_score(&s->table, topic, &s->words, of_table);
     for (size_t i = 0; i < n; i++) {
         struct pmp_target t = {.size = sizeof(t)};
-        out[i] = NAN;
+        out[i] = 0.5;
         if (s->host->target(req, i, &t) != 0)
             continue;
-        for (uint32_t m = 0; s->has_table && m < s->table.models; m++)
-            if (strcmp(s->table.names[m], t.id) == 0)
-                out[i] = of_table[m];
+        out[i] = t.strength;
+        for (uint32_t m = 0; s->has_table && m < s->table.models; m++) {
+            if (strcmp(s->table.names[m], t.id) != 0)
+                continue;
+            out[i] = of_table[m];
+            any = true;
+        }
         struct cell *c = s->memory ? cell_of(s->memory, best, t.id, false) : NULL;
         double judged = c ? (double)atomic_load(&c->n) : 0;
-        if (judged > 0)
-            out[i] = ((isnan(out[i]) ? t.strength : out[i]) * PRIOR + (double)atomic_load(&c->sum) / 1024) /
-                     (PRIOR + judged);
+        if (judged <= 0)
+            continue;
+        out[i] = (out[i] * PRIOR + (double)atomic_load(&c->sum) / 1024) / (PRIOR + judged);
+        any = true;
     }
+    return any;
 }
 
 static void say_preferences(struct state *s, const double *quality, size_t n, struct pmp_verdict *v)
 {
-    double mean = 0, known = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (isnan(quality[i]))
-            continue;
-        mean += quality[i];
-        known++;
-    }
-    for (size_t i = 0; i < n && known > 1; i++)
-        if (!isnan(quality[i]))
-            s->host->prefer(v, i, s->conf->weight * (quality[i] - mean / known));
+    double mean = 0;
+    for (size_t i = 0; i < n; i++)
+        mean += quality[i] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        s->host->prefer(v, i, s->conf->weight * (quality[i] - mean));
 }
 
 static void explore(struct state *s, size_t n, struct pmp_verdict *v, struct note *note)
@@ -386,8 +389,10 @@ static int judge(void *state, const struct pmp_request *req, struct pmp_verdict 
             math = (double)p[k];
     find_ends(s->host, req, &ends);
     find_head(s, &ends);
-    if (s->has_head || s->has_table)
+    if (s->has_head)
         pm_features_of(&s->tables, PM_RECIPE_GRAMS, text, len, &s->grams);
+    if (s->has_table)
+        pm_features_of(&s->tables, PM_RECIPE_NARROW, text, len, &s->words);
     if (s->conf->difficulty)
         say_difficulty(s, text, len, math, &ends, v, &note);
     if (s->has_topics) {
@@ -397,8 +402,8 @@ static int judge(void *state, const struct pmp_request *req, struct pmp_verdict 
     }
     note.topic = s->has_topics ? best_topic : best;
     size_t n = ends.n < TARGETS ? ends.n : TARGETS;
-    qualities(s, req, topic, note.topic, n, quality);
-    say_preferences(s, quality, n, v);
+    if (qualities(s, req, topic, note.topic, n, quality))
+        say_preferences(s, quality, n, v);
     explore(s, n, v, &note);
     if (PMP_HAS(s->host, note))
         s->host->note(v, &note, sizeof(note));

@@ -38,6 +38,7 @@ cd "$root"
 
 # These take minutes of waiting for servers and engines: `make check-manager` runs them, and `make check ALL=yes`.
 slow="test_devices.py test_docker.py test_faults_slow.py test_hang.py test_kv.py test_memory.py test_priority.py"
+slow="$slow test_review_more.py"
 parts=()
 for part in tests/lint tests/abi tests/http; do
     [ "${1:-}" = --slow ] || parts+=("$part")

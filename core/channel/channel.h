@@ -26,6 +26,7 @@ enum pm_msg_type {
     PM_MSG_METRICS,      /* text: increments, a line each, `name{labels} value` */
     PM_MSG_STALL,        /* struct pm_msg_stall, with the id of a lease: nothing has come for long */
     PM_MSG_SHARED,       /* u32: 1 when it has its connection to Redis */
+    PM_MSG_FEEDBACK,     /* text, both ways: feedback for whichever worker knows the request: id, score, key or - */
     /* manager to worker */
     PM_MSG_DRAIN = 32,  /* u32: 1 when idle connections must close at once */
     PM_MSG_STATE,       /* JSON: what the manager knows of each profile */

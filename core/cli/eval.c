@@ -14,9 +14,10 @@
 
 static const char usage[] =
     "eval --data FILE.jsonl [--policy NAME,...] [--weights FILE | --folds K | --leave-out source | --by-split]\n"
-    "       [--train FILE.jsonl] [--own N] [--cap N] [--seed N] [--options FILE] [--json] [--plugins DIR]";
+    "       [--train FILE.jsonl] [--own N] [--cap N] [--pair WEAK,STRONG] [--seed N] [--options FILE] [--json] "
+    "[--plugins DIR]";
 
-static const char default_chain[] = "capability,regex,complexity,learned,stage";
+static const char default_chain[] = "capability,learned,stage";
 
 static bool is_used(const void *arg, const struct pm_row *row, size_t i)
 {
@@ -30,7 +31,7 @@ static void target_names(const struct pm_trial *t, struct pm_strv *names)
     for (size_t i = 0; i < t->rows.models.n; i++)
         pm_strv_add(names, t->rows.models.items[i], strlen(t->rows.models.items[i]));
     if (!names->n)
-        pm_strv_split(names, "weak,strong");
+        pm_strv_split(names, t->ask.pair);
 }
 
 static int judge_rows(struct pm_trial *t, const char *weights, struct pm_error *err)
@@ -51,8 +52,10 @@ static int judge_rows(struct pm_trial *t, const char *weights, struct pm_error *
         pm_buf_add(&options, "\n");
         free(text);
     }
+    char *real = weights ? realpath(weights, NULL) : NULL;
     if (weights && strstr(t->ask.policies, "learned"))
-        pm_buf_addf(&options, "[policy learned]\nWEIGHTS=%s\n", weights);
+        pm_buf_addf(&options, "[policy learned]\nWEIGHTS=%s\n", real ? real : weights);
+    free(real);
     struct pm_judge_spec spec = {
         .plugins = t->ask.plugins, .policies = t->ask.policies, .targets = &targets, .options = options.data};
     struct pm_judge *j = pm_judge_new(&spec, err);
@@ -73,8 +76,11 @@ static int judge_rows(struct pm_trial *t, const char *weights, struct pm_error *
 
 static int train_and_judge(struct pm_trial *t, struct pm_error *err)
 {
-    struct pm_train_options options = {
-        .seed = (uint64_t)t->ask.seed, .weak = "weak", .strong = "strong", .used = is_used, .arg = t};
+    struct pm_train_options options = {.seed = (uint64_t)t->ask.seed,
+                                       .weak = t->pair.items[0],
+                                       .strong = t->pair.items[1],
+                                       .used = is_used,
+                                       .arg = t};
     struct pm_train_report report;
     int rc = pm_train(&t->rows, &options, t->weights, &report, err);
     if (rc == PM_OK)
@@ -85,17 +91,27 @@ static int train_and_judge(struct pm_trial *t, struct pm_error *err)
 
 /* --- which rows train, and which are judged --- */
 
-/* Of each source at most `cap` rows are judged, at random. */
+/* Of each source at most `cap` rows are judged, at random: each of those left is as likely to be among those wanted.
+ */
 static void keep_few(struct pm_trial *t)
 {
-    for (size_t i = 0; i < t->n_data && t->ask.cap; i++) {
-        size_t left = 0;
-        if (!t->in_test[i])
-            continue;
-        for (size_t k = 0; k < t->n_data; k++)
-            left += t->in_test[k] && strcmp(t->rows.items[k].source, t->rows.items[i].source) == 0;
-        if (left > (size_t)t->ask.cap && pm_random(&t->random) % left >= (size_t)t->ask.cap)
-            t->in_test[i] = false;
+    for (size_t s = 0; s < t->n_data && t->ask.cap; s++) {
+        const char *source = t->rows.items[s].source;
+        size_t left = 0, wanted = (size_t)t->ask.cap;
+        bool first = true;
+        for (size_t i = 0; i < s && first; i++)
+            first = strcmp(t->rows.items[i].source, source) != 0;
+        for (size_t i = s; i < t->n_data && first; i++)
+            left += t->in_test[i] && strcmp(t->rows.items[i].source, source) == 0;
+        for (size_t i = s; i < t->n_data && first && left; i++) {
+            if (!t->in_test[i] || strcmp(t->rows.items[i].source, source) != 0)
+                continue;
+            if (pm_random(&t->random) % left < wanted)
+                wanted--;
+            else
+                t->in_test[i] = false;
+            left--;
+        }
     }
 }
 
@@ -252,7 +268,8 @@ static bool read_numbers(struct pm_asked *a, const char *folds, const char *own,
 
 int pm_cmd_eval(int argc, char **argv)
 {
-    struct pm_trial t = {.ask = {.policies = default_chain, .plugins = pm_cli_places()->plugins}};
+    struct pm_trial t = {
+        .ask = {.policies = default_chain, .pair = "weak,strong", .plugins = pm_cli_places()->plugins}};
     const char *folds = "0", *own = "0", *cap = "0", *seed = "1";
     const struct pm_cli_option options[] = {
         {"--data", &t.ask.data, NULL,
@@ -264,6 +281,7 @@ int pm_cmd_eval(int argc, char **argv)
         {"--folds", &folds, NULL, "learn from all parts but one, judge that one, and so on"},
         {"--leave-out", &t.ask.leave_out, NULL, "`source`: learn from all sources but one, judge that one, and so on"},
         {"--by-split", NULL, &t.ask.by_split, "learn from rows whose `split` has `train` in it, judge the others"},
+        {"--pair", &t.ask.pair, NULL, "the targets that `weak` and `strong` in the rows stand for (weak,strong)"},
         {"--own", &own, NULL, "so many of the rows to be judged are learnt from instead"},
         {"--cap", &cap, NULL, "judge at most so many rows of a source"},
         {"--seed", &seed, NULL, "of all that is random (1)"},
@@ -274,9 +292,11 @@ int pm_cmd_eval(int argc, char **argv)
     int words, rc = pm_cli_parse(usage, options, argc, argv, &words);
     if (rc >= 0)
         return rc;
-    if (words || !t.ask.data || !read_numbers(&t.ask, folds, own, cap, seed) || (t.ask.folds == 1) ||
+    pm_strv_split(&t.pair, t.ask.pair);
+    if (words || !t.ask.data || t.pair.n != 2 || !read_numbers(&t.ask, folds, own, cap, seed) || (t.ask.folds == 1) ||
         (t.ask.leave_out && strcmp(t.ask.leave_out, "source") != 0)) {
         fprintf(stderr, "usage: pointsman %s\n", usage);
+        pm_strv_release(&t.pair);
         return 2;
     }
     t.random = (uint64_t)t.ask.seed;
@@ -286,6 +306,7 @@ int pm_cmd_eval(int argc, char **argv)
     if (rc == PM_OK)
         pm_eval_report(&t);
     pm_rows_release(&t.rows);
+    pm_strv_release(&t.pair);
     free(t.in_test);
     free(t.in_train);
     free(t.fate);

@@ -7,7 +7,7 @@
 
 /* What was asked for. */
 struct pm_asked {
-    const char *data, *train, *policies, *weights, *leave_out, *plugins, *options;
+    const char *data, *train, *policies, *weights, *leave_out, *plugins, *options, *pair;
     long long folds, own, cap, seed;
     bool by_split, json;
 };
@@ -18,6 +18,7 @@ enum pm_fate { PM_ROW_LEFT, PM_ROW_JUDGED, PM_ROW_TAUGHT };
 struct pm_trial {
     struct pm_asked ask;
     struct pm_rows rows;
+    struct pm_strv pair;
     size_t n_data;            /* the first ones are judged, the rest only trains */
     bool *in_test, *in_train; /* of the run at hand */
     enum pm_fate *fate;

@@ -59,7 +59,7 @@ static void report_outside(const struct pm_trial *t, cJSON *out)
         return;
     cJSON *o = cJSON_AddObjectToObject(out, "out_of_scope");
     cJSON_AddNumberToObject(o, "in_scope_rows", inside);
-    cJSON_AddNumberToObject(o, "in_scope_accuracy_with_abstention", right / inside);
+    cJSON_AddNumberToObject(o, "in_scope_accuracy_with_abstention", inside > 0 ? right / inside : 0);
     cJSON_AddNumberToObject(o, "out_of_scope_rows", outside);
     cJSON_AddNumberToObject(o, "out_of_scope_recall", refused / outside);
 }

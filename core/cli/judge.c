@@ -139,7 +139,11 @@ static void take_decision(const struct pm_decision *d, struct pm_judged *out)
     }
     out->complexity = d->complexity;
     out->has_complexity = d->has_complexity;
-    out->abstained = d->abstained;
+    /* Whoever named intents did not rely on them. */
+    bool firm = false;
+    for (size_t i = 0; i < d->n_verdicts; i++)
+        firm |= d->verdicts[i].n_intents && !d->verdicts[i].abstained;
+    out->abstained = !firm;
     out->choice = d->n_attempts ? (long)d->attempts[0].target : -1;
 }
 

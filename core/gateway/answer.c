@@ -280,7 +280,7 @@ static void on_event(void *arg, const struct pm_sse_event *event)
         same_identity(c, event, before);
     /* An error is told by whoever ends the stream, once it is clear that the answer does not come from elsewhere. */
     bool own_usage = c->strips_usage && pm_api_event_is_usage(event->data, event->data_len);
-    if (own_usage)
+    if (own_usage && !c->under_review)
         pm_cached_note(c, event->raw, event->raw_len);
     if (weigh(c, event) == PM_EVENT_ERROR || own_usage)
         pm_buf_cut(&c->held, before);

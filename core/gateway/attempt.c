@@ -181,6 +181,7 @@ void pm_attempt_next(struct pm_call *c)
         if (c->overflow_of && view->context && view->context <= c->overflow_of)
             continue;
         c->target = view->conf;
+        pm_review_attempt(c);
         start_attempt(c);
         return;
     }
@@ -337,6 +338,7 @@ void pm_lease_message(struct pm_gateway *g, const struct pm_msg *msg)
 
 void pm_calls_without_manager(struct pm_gateway *g)
 {
+    pm_sides_without_manager(g);
     for (struct pm_call *c = g->calls, *next; c; c = next) {
         next = c->next;
         if (c->lease && !c->granted)

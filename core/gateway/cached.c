@@ -67,7 +67,7 @@ static void to_encoder(void *encoder, const struct pm_canon_event *event)
     pm_encoder_event(encoder, event);
 }
 
-static bool as_stream(struct pm_call *c, const struct pm_cached *kept)
+bool pm_cached_to_stream(struct pm_call *c, const char *body, size_t len)
 {
     struct pm_encoder_spec spec = {.model = c->model,
                                    .created = (long long)time(NULL),
@@ -75,7 +75,7 @@ static bool as_stream(struct pm_call *c, const struct pm_cached *kept)
                                    .wants_usage = pm_wire_wants_usage(c)};
     struct pm_encoder *encoder = pm_encoder_new(c->api.protocol, &spec, to_caller, c);
     struct pm_decoder *decoder = pm_decoder_new(c->api.protocol, to_encoder, encoder);
-    bool good = pm_decoder_whole(decoder, kept->body, kept->len);
+    bool good = pm_decoder_whole(decoder, body, len);
     pm_decoder_free(decoder);
     pm_encoder_free(encoder);
     return good;
@@ -85,7 +85,7 @@ static bool answer(struct pm_call *c, const struct pm_cached *kept)
 {
     char age[24];
     struct pm_exchange *x = c->x;
-    if (c->api.stream && !as_stream(c, kept))
+    if (c->api.stream && !pm_cached_to_stream(c, kept->body, kept->len))
         return false;
     snprintf(age, sizeof(age), "%llu", (unsigned long long)((pm_clock_ms() - kept->at_ms) / 1000));
     c->cache_hit = true;

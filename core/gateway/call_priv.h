@@ -87,6 +87,7 @@ struct pm_call {
     struct pm_said *said;
     struct pm_resume *resume; /* of this attempt, when resuming */
 
+    bool may_review;   /* a policy wants to see an answer */
     bool under_review; /* the answer of this attempt is held back for a policy to see */
     bool strips_logprobs;
     struct pm_logprobs logprobs;
@@ -119,6 +120,8 @@ struct pm_call *pm_call_new(struct pm_gateway *g, struct pm_exchange *x, const s
 void pm_call_go_on(struct pm_call *c);
 
 /* cached.c */
+/* A whole answer in the caller's protocol as the stream that he asked for, into c->held. */
+bool pm_cached_to_stream(struct pm_call *c, const char *body, size_t len);
 /* Answers from what is kept, or lets the call go on; the second does not ask other gateways. */
 void pm_cached_look(struct pm_call *c);
 void pm_cached_look_here(struct pm_call *c);
@@ -160,6 +163,8 @@ void pm_attempt_end(struct pm_call *c, enum pm_done how);
 bool pm_wire_wants_usage(const struct pm_call *c);
 /* The protocol in which a target is asked by a caller of that one. */
 enum pm_protocol pm_wire_of(const struct pm_target *t, enum pm_protocol asked);
+/* What it is called in a request to it. */
+const char *pm_wire_model(const struct pm_target *t, const char *asked);
 /* Can it be asked at all? */
 bool pm_wire_speaks(const struct pm_target *t, enum pm_protocol asked);
 /* The body for the target of this attempt; an error names what it cannot be told. */
@@ -179,6 +184,8 @@ bool pm_resume_start(struct pm_call *c, const char *why, bool silent);
 
 /* review.c: answers that a policy sees before the caller does */
 void pm_review_init(struct pm_call *c);
+/* An attempt begins: is its answer one to be held back? */
+void pm_review_attempt(struct pm_call *c);
 void pm_review_release(struct pm_call *c);
 /* Is the target of this attempt to be asked for the probabilities of its tokens? */
 bool pm_review_wants_logprobs(const struct pm_call *c);
@@ -195,6 +202,10 @@ struct pm_side;
 struct pm_side *pm_side_ask(struct pm_call *c, const struct pm_target *t, const struct pm_review_question *q,
                             void (*answered)(struct pm_call *c, const char *text));
 void pm_side_cancel(struct pm_side *s);
+
+/* feedback.c */
+/* It was answered: what is said of it later finds it. */
+void pm_feedback_note(struct pm_call *c, int status, double total_ms);
 
 /* wait.c */
 void pm_wait_init(struct pm_call *c);
@@ -224,6 +235,8 @@ void pm_answer_headers(struct pm_call *c);
 void pm_answer_retry_after(struct pm_call *c, int status);
 
 /* record.c */
+/* The target of this attempt has given an answer: a cloud's breaker hears it. */
+void pm_call_target_answered(struct pm_call *c);
 /* The reply is complete (or there will be none): log, metrics, policies; then the call is freed. */
 void pm_call_end(struct pm_call *c, int status);
 

@@ -107,6 +107,7 @@ static const struct pm_endpoint endpoints[] = {
     {"/models/sse", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_models_sse, PM_ACCESS_KEY},
     {"/models/*", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_model, PM_ACCESS_KEY},
     {"/route", POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_route, PM_ACCESS_KEY},
+    {"/feedback", POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_feedback, PM_ACCESS_KEY},
     {"/running", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_running, PM_ACCESS_KEY},
     {"/unload", GET | POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_unload_all, PM_ACCESS_ADMIN},
     {"/logs", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_logs, PM_ACCESS_ADMIN},

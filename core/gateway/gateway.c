@@ -243,6 +243,9 @@ static void message(void *arg, const struct pm_msg *msg)
     case PM_MSG_LEASE_DENY:
         pm_lease_message(g, msg);
         break;
+    case PM_MSG_FEEDBACK:
+        pm_feedback_message(g, msg);
+        break;
     case PM_MSG_REPLY:
         pm_question_answered(g, msg);
         break;
@@ -359,6 +362,7 @@ static void release(struct pm_gateway *g)
         pm_mapped_close(&g->policy_memory[i]);
     free(g->policy_memory);
     free(g->shares);
+    free(g->rated);
     pm_loop_settle(g->loop);
     pm_upstream_free(g->up);
     pm_timer_release(&g->flush_metrics);

@@ -70,6 +70,8 @@ struct pm_gateway {
     uint32_t next_id; /* of leases and questions */
     uint64_t request_base, requests;
     struct pm_call *calls;
+    struct pm_rated *rated; /* the last answered requests, a ring, for feedback */
+    size_t n_rated;
     struct pm_side *sides; /* questions of policies to models */
     struct pm_question *questions;
     struct pm_listener *listeners; /* of GET /models/sse */
@@ -184,6 +186,13 @@ void pm_calls_without_manager(struct pm_gateway *g);
 /* side.c */
 /* True when the answer was for one of its leases. */
 bool pm_side_lease(struct pm_gateway *g, const struct pm_msg *msg);
+/* Those that wait for the manager wait in vain. */
+void pm_sides_without_manager(struct pm_gateway *g);
+
+/* feedback.c */
+void pm_answer_feedback(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
+/* Feedback that another worker did not know what to do with. */
+void pm_feedback_message(struct pm_gateway *g, const struct pm_msg *msg);
 
 /* record.c */
 void pm_record_local(struct pm_gateway *g, struct pm_exchange *x, int status);

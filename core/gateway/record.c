@@ -149,8 +149,10 @@ static void count_prefix(const struct pm_call *c)
     pm_buf_release(&labels);
 }
 
-static void breaker_success(struct pm_call *c)
+void pm_call_target_answered(struct pm_call *c)
 {
+    if (c->target->kind == PM_TARGET_LOCAL)
+        return;
     pm_breaker_success(&c->g->states[c->target->index].breaker);
     pm_shared_breaker(c->g, c->target);
 }
@@ -178,10 +180,12 @@ void pm_call_end(struct pm_call *c, int status)
     if (good)
         count_prefix(c);
     pm_admit_charge(c);
-    if (c->input.route && !c->cache_hit)
+    if (c->input.route && !c->cache_hit) {
         tell_policies(c, status, now);
-    if (good && !c->cache_hit && c->target && c->target->kind != PM_TARGET_LOCAL)
-        breaker_success(c);
+        pm_feedback_note(c, status, (double)(now - c->start_us) / 1e3);
+    }
+    if (good && !c->cache_hit && c->target)
+        pm_call_target_answered(c);
     bool answered = good && !c->cache_hit && c->target;
     if (c->has_api && !c->cache_hit)
         pm_call_keep_session(c, answered);

@@ -22,6 +22,7 @@ struct pm_review_state {
     const struct pm_target *target;
     struct pm_usage usage;
     struct pm_logprobs logprobs;
+    char response_id[128];
     struct pm_side *side;
     const char *policy;
     bool rejected;
@@ -38,15 +39,22 @@ static const struct pm_verdict *holder(const struct pm_decision *d)
 void pm_review_init(struct pm_call *c)
 {
     const struct pm_verdict *v = c->has_api && pm_api_translates(c->api.protocol) ? holder(c->decision) : NULL;
-    c->under_review = v && c->decision->n_attempts > 1 && !c->decision->stays;
+    c->may_review = v && !c->decision->stays;
+}
+
+/* There must be another one to go to. */
+void pm_review_attempt(struct pm_call *c)
+{
+    c->under_review = c->may_review && c->attempt < c->decision->n_attempts;
     c->strips_logprobs = false;
 }
 
 bool pm_review_wants_logprobs(const struct pm_call *c)
 {
     return c->under_review && c->target->kind == PM_TARGET_LOCAL && c->wire == PM_PROTO_CHAT &&
-           c->api.protocol == PM_PROTO_CHAT && holder(c->decision)->wants_logprobs &&
-           !pm_json_span(&c->api.spans, c->api.body, "logprobs");
+           c->api.protocol == PM_PROTO_CHAT && holder(c->decision)->wants_logprobs && pm_api_is_plain(&c->api) &&
+           /* llama-server: "logprobs is not supported with tools + stream" */
+           !c->api.tools && !pm_json_span(&c->api.spans, c->api.body, "logprobs");
 }
 
 void pm_review_release(struct pm_call *c)
@@ -140,10 +148,23 @@ static void deliver(struct pm_call *c)
     c->target = r->target;
     c->usage = r->usage;
     c->is_sse = !body;
+    memcpy(c->response_id, r->response_id, sizeof(c->response_id));
     c->said_end = c->said_content = true;
     pm_review_release(c);
+    /* Asked for a stream, its model answered at once; the caller has a stream by now, or expects one. */
+    if (body && c->api.stream && pm_cached_to_stream(c, body, strlen(body))) {
+        c->is_sse = true;
+        PM_FREE_AND_NULL(body);
+    }
     pm_answer_deliver(c, body);
     free(body);
+}
+
+static void take(struct pm_call *c)
+{
+    count(c, "accepted");
+    tell_policies(c, 1);
+    deliver(c);
 }
 
 static void ask_policy(struct pm_call *c, const char *said);
@@ -176,7 +197,7 @@ static void put_question(struct pm_call *c, struct pm_review_question *q)
     if (!r->side && r->round <= ROUNDS_MAX)
         ask_policy(c, NULL);
     else if (!r->side)
-        deliver(c);
+        take(c);
 }
 
 static void turn_down(struct pm_call *c)
@@ -220,16 +241,14 @@ static void ask_policy(struct pm_call *c, const char *said)
         turn_down(c);
         break;
     case PM_REVIEW_ACCEPT:
-        count(c, "accepted");
-        tell_policies(c, 1);
-        deliver(c);
+        take(c);
     }
 }
 
 void pm_review_begin(struct pm_call *c, const char *body)
 {
     struct pm_review_state *r = pm_calloc(1, sizeof(*r));
-    c->under_review = false;
+    c->under_review = c->may_review = false;
     c->review = r;
     pm_buf_init(&r->text, PM_BUF_OWN_LIMIT);
     pm_buf_init(&r->held, PM_BUF_OWN_LIMIT);
@@ -238,6 +257,7 @@ void pm_review_begin(struct pm_call *c, const char *body)
     r->target = c->target;
     r->usage = c->usage;
     r->logprobs = c->logprobs;
+    memcpy(r->response_id, c->response_id, sizeof(r->response_id));
     if (body) {
         r->body = pm_strdup(body);
     } else {
@@ -246,6 +266,7 @@ void pm_review_begin(struct pm_call *c, const char *body)
     }
     c->wait_us += pm_clock_us() - c->sent_us;
     c->sent_us = 0;
+    pm_call_target_answered(c);
     /* Its slot is free for whoever is asked next. */
     pm_attempt_end(c, PM_DONE_OK);
     read_answer(c, r);

@@ -124,8 +124,10 @@ static void send_question(struct pm_side *s, const char *address)
 {
     const char *key = s->g->states[s->target->index].key;
     bool local = s->target->kind == PM_TARGET_LOCAL, socket = local && strncmp(address, "unix:", 5) == 0;
-    char *url = local ? pm_asprintf("%s/v1/chat/completions", socket ? "http://localhost" : address)
-                      : pm_asprintf("%s/chat/completions", s->target->base_url);
+    const char *base = !local ? s->target->base_url : socket ? "http://localhost" : address;
+    size_t n = strlen(base);
+    bool versioned = !local || (n > 3 && strcmp(base + n - 3, "/v1") == 0);
+    char *url = pm_asprintf("%s%s/chat/completions", base, versioned ? "" : "/v1");
     add_header(s, "Content-Type", "application/json");
     if (key) {
         char *bearer = pm_asprintf("Bearer %s", key);
@@ -146,7 +148,7 @@ static void send_question(struct pm_side *s, const char *address)
 
 static void set_body(struct pm_side *s, const struct pm_review_question *q)
 {
-    const char *model = s->target->kind != PM_TARGET_LOCAL && s->target->model ? s->target->model : s->target->id;
+    const char *model = pm_wire_model(s->target, s->target->id);
     pm_buf_add(&s->body, "{\"model\":");
     pm_json_quote(&s->body, model, strlen(model));
     pm_buf_add(&s->body, ",\"messages\":[");
@@ -207,4 +209,13 @@ bool pm_side_lease(struct pm_gateway *g, const struct pm_msg *msg)
     s->lease = 0;
     late(s);
     return true;
+}
+
+void pm_sides_without_manager(struct pm_gateway *g)
+{
+    for (struct pm_side *s = g->sides, *next; s; s = next) {
+        next = s->next;
+        if (s->lease && !s->granted)
+            late(s);
+    }
 }

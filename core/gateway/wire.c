@@ -40,11 +40,10 @@ const char *pm_wire_path(const struct pm_call *c)
     return c->canon ? paths[c->wire] : c->upstream_path;
 }
 
-static const char *model_of(const struct pm_call *c)
+const char *pm_wire_model(const struct pm_target *t, const char *asked)
 {
-    const struct pm_target *t = c->target;
     const char *own = t->kind == PM_TARGET_LOCAL ? t->remote_model ? t->remote_model : t->id : t->model;
-    return own ? own : c->model;
+    return own ? own : asked;
 }
 
 /* --- the request --- */
@@ -67,7 +66,7 @@ static int translate(struct pm_call *c, struct pm_error *err)
 {
     const struct pm_target *t = c->target;
     unsigned caps = c->g->states[t->index].caps_known ? c->g->states[t->index].caps : t->caps;
-    struct pm_codec_target to = {.model = model_of(c),
+    struct pm_codec_target to = {.model = pm_wire_model(c->target, c->model),
                                  .max_tokens = t->max_tokens,
                                  .reasoning = caps & PM_CAP_REASONING,
                                  .is_llama = t->kind == PM_TARGET_LOCAL,
@@ -87,7 +86,7 @@ static void pass(struct pm_call *c)
                                    .usage = c->strips_usage,
                                    .max_tokens = t->max_tokens,
                                    .same_prefix = local};
-    pm_api_body_for_server(&c->api, model_of(c), &wishes, &c->body);
+    pm_api_body_for_server(&c->api, pm_wire_model(c->target, c->model), &wishes, &c->body);
     if (!c->without_thoughts || c->wire != PM_PROTO_MESSAGES)
         return;
     struct pm_buf fewer;
@@ -135,7 +134,8 @@ static void to_caller(void *arg, const char *name, const char *data, size_t len)
     pm_sse_write(&c->held, name, data, len);
     if (!c->strips_usage || !pm_api_event_is_usage(data, len))
         return;
-    pm_cached_note(c, c->held.data + before, c->held.len - before);
+    if (!c->under_review)
+        pm_cached_note(c, c->held.data + before, c->held.len - before);
     pm_buf_cut(&c->held, before);
 }
 

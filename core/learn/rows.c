@@ -40,6 +40,8 @@ static const char *read_scores(struct pm_rows *rows, struct pm_row *row, const c
     const cJSON *item;
     if (!cJSON_IsObject(scores))
         return "`scores` must be an object of models and qualities in [0,1]";
+    if (!scores->child)
+        return "`scores` is empty: at least one model is expected";
     row->scores = pm_calloc(MODELS_MAX, sizeof(*row->scores));
     for (size_t i = 0; i < MODELS_MAX; i++)
         row->scores[i] = NAN;
@@ -146,6 +148,8 @@ int pm_rows_read(struct pm_rows *rows, const char *path, struct pm_error *err)
     if (rc < 0)
         return rc;
     const char *slash = strrchr(path, '/');
+    if (strlen(text) != len)
+        rc = pm_error_set(err, PM_EINVAL, "%s: a zero byte after %zu bytes: this is no text", path, strlen(text));
     unsigned line = 1;
     for (char *p = text; *p && rc == PM_OK; line++) {
         size_t n = strcspn(p, "\n");

@@ -16,7 +16,7 @@ double pm_head_score(const struct pm_head *h, const struct pm_features *features
 double pm_quantile(const float *quantiles, double value);
 
 /* Qualities of the models, which are added to what stands in `quality`. `p` are the topics' probabilities, `features`
- * are PM_RECIPE_GRAMS. */
+ * are PM_RECIPE_NARROW. */
 void pm_table_score(const struct pm_table *t, const float *p, const struct pm_features *features, double *quality);
 
 /* A score for a prompt that nobody has taught: its length, and of a mathematical one what has to be brought together.

@@ -66,13 +66,14 @@ enum { MARKS = sizeof(marks) / sizeof(*marks) };
 
 enum kind { K_WORD = 1, K_PAIR, K_START, K_LINE, K_SHAPE, K_CONCEPT, K_CHARS, K_GRAM };
 
-/* The end of splitmix64: every bit of the sum comes to every bit of the result. */
+/* Two multiplications that do not wait for one another, and a third for both: the high bits, which buckets are taken
+ * from, hang on all of them. */
 static uint64_t join(uint64_t a, uint64_t b)
 {
-    uint64_t z = a * 0x9e3779b97f4a7c15ULL + b + 0x632be59bd9b4e019ULL;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-    return z ^ z >> 31;
+    uint64_t z =
+        (a + 0x632be59bd9b4e019ULL) * 0x9e3779b97f4a7c15ULL ^ (b + 0x94d049bb133111ebULL) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ z >> 32) * 0xd6e8feb86659fd93ULL;
+    return z ^ z >> 32;
 }
 
 /* Eight bytes at a time; most words are one step. */
@@ -90,24 +91,28 @@ static uint64_t hash_bytes(const char *p, size_t n)
 
 /* --- characters --- */
 
+/* How many bytes that go on a character follow the first one, at most `most`. */
+static size_t following(const unsigned char *p, size_t left, size_t most)
+{
+    size_t n = 0;
+    while (n < most && n + 1 < left && (p[n + 1] & 0xc0) == 0x80)
+        n++;
+    return n;
+}
+
 static uint32_t decode(const char *text, size_t len, size_t *at)
 {
     const unsigned char *p = (const unsigned char *)text + *at;
-    size_t left = len - *at;
-    if (p[0] >= 0xf0 && left > 3) {
-        *at += 4;
-        return (p[0] & 7u) << 18 | (p[1] & 63u) << 12 | (p[2] & 63u) << 6 | (p[3] & 63u);
+    size_t more = p[0] >= 0xf0 ? 3 : p[0] >= 0xe0 ? 2 : p[0] >= 0xc0 ? 1 : 0;
+    uint32_t c = p[0] & (0x7fU >> (more + 1));
+    if (!more || following(p, len - *at, more) < more) {
+        (*at)++;
+        return p[0];
     }
-    if (p[0] >= 0xe0 && left > 2) {
-        *at += 3;
-        return (p[0] & 15u) << 12 | (p[1] & 63u) << 6 | (p[2] & 63u);
-    }
-    if (p[0] >= 0xc0 && left > 1) {
-        *at += 2;
-        return (p[0] & 31u) << 6 | (p[1] & 63u);
-    }
-    (*at)++;
-    return p[0];
+    for (size_t i = 1; i <= more; i++)
+        c = c << 6 | (p[i] & 63U);
+    *at += more + 1;
+    return c;
 }
 
 static size_t encode(uint32_t c, char *out)
@@ -607,6 +612,12 @@ static bool has_choice(const char *text, size_t len, char letter)
     return false;
 }
 
+/* strchr would find the zero, too. */
+static bool is_one_of(char c, const char *list)
+{
+    return c && strchr(list, c);
+}
+
 void pm_effort_of(const struct pm_text_tables *t, const char *text, size_t len, struct pm_effort *out)
 {
     struct reader r = {.t = t, .text = text, .len = cut(text, len)};
@@ -618,8 +629,8 @@ void pm_effort_of(const struct pm_text_tables *t, const char *text, size_t len, 
         out->numbers += token.kind == T_NUMBER || (in >> L_NUMBER & 1);
         out->relations += in >> L_RELATION & 1;
         /* "3.5" is no end of a sentence, nor are three dots three. */
-        bool end =
-            token.kind == T_MARK && strchr(".!?", token.text[0]) && (r.at == r.len || strchr(" \n\t", r.text[r.at]));
+        bool end = token.kind == T_MARK && is_one_of(token.text[0], ".!?") &&
+                   (r.at == r.len || is_one_of(r.text[r.at], " \n\t"));
         out->sentences += end && !after_end;
         after_end = end;
     }

@@ -12,13 +12,15 @@
 #include "core/learn/writer.h"
 
 /* More labels than this are narrow ones: an assistant's commands, not kinds of work. */
-enum { BROAD_LABELS = 20, BROAD_BITS = 16, NARROW_BITS = 15, TOPIC_BITS = 14, HEAD_BITS = 18, TABLE_BITS = 13 };
+enum { BROAD_LABELS = 20, BROAD_BITS = 16, NARROW_BITS = 15, TOPIC_BITS = 14, HEAD_BITS = 18, TABLE_BITS = 14 };
+
+enum { TABLE_BYTES = 4 << 20, NARROW_BYTES = 5 << 20 };
 
 enum { RIDGE_STEPS = 20, LEAST_LABELS = 100, FOLDS = 5 };
 
 /* A head leans on length a little, and its words have to earn their weight. */
 static const double SLOPE = 0.05, HEAD_LAMBDA = 400;
-static const double TABLE_LAMBDA = 2, TABLE_PRIOR = 10;
+static const double TABLE_LAMBDA = 4, TABLE_PRIOR = 10;
 
 /* A prompt from elsewhere that stands for "none of these" counts so much less than one of the data's own. */
 static const double OUTSIDE_WEIGHT = 3;
@@ -271,9 +273,24 @@ static void classifier_release(struct classifier *c)
     free(c->bias);
 }
 
-static int too_many(const struct classifier *c, struct pm_error *err)
+/* Cut names could be taken for one another. */
+static int check_name(const char *name, struct pm_error *err)
 {
-    return pm_error_set(err, PM_EINVAL, "%u different labels: %d are the most", c->n, PM_LEARN_CLASSES_MAX);
+    if (strlen(name) < PM_NAME)
+        return PM_OK;
+    return pm_error_set(err, PM_EINVAL, "%.60s...: a name of a label, topic or model has less than %d bytes", name,
+                        PM_NAME);
+}
+
+static int check_classes(const struct classifier *c, const struct task *t,
+                         const char *(*name_of)(const struct pm_row *row), struct pm_error *err)
+{
+    int rc = PM_OK;
+    if (c->n > PM_LEARN_CLASSES_MAX)
+        return pm_error_set(err, PM_EINVAL, "%u different labels: %d are the most", c->n, PM_LEARN_CLASSES_MAX);
+    for (size_t i = 0; i < t->n && rc == PM_OK; i++)
+        rc = check_name(name_of(t->rows[i]), err);
+    return rc;
 }
 
 static int by_float(const void *a, const void *b)
@@ -340,6 +357,8 @@ static void shape_classes(struct classifier *c)
     bool broad = c->n <= BROAD_LABELS;
     c->recipe = broad ? PM_RECIPE_BROAD : PM_RECIPE_NARROW;
     c->bits = broad ? BROAD_BITS : NARROW_BITS;
+    while (!broad && (size_t)c->n << c->bits > NARROW_BYTES)
+        c->bits--;
     c->norm = broad ? 0.5 : 0.3;
     c->smooth = 0.1;
     c->sure = broad ? 0.5F : 0;
@@ -352,12 +371,10 @@ static int learn_labels(struct task *t, const struct pm_rows *rows, const struct
 {
     struct classifier c = {0};
     struct pm_sparse x = {0};
-    int rc = PM_OK;
     gather(t, rows, has_label);
     name_classes(&c, t, label_of);
-    if (c.n > PM_LEARN_CLASSES_MAX) {
-        rc = too_many(&c, err);
-    } else if (c.n > 1) {
+    int rc = check_classes(&c, t, label_of, err);
+    if (rc == PM_OK && c.n > 1) {
         bool refines = take_base(&c, base);
         if (refines)
             rename_labels(&c, t);
@@ -550,16 +567,19 @@ static int learn_table(struct task *t, const struct pm_rows *rows, struct pm_wei
 {
     struct classifier c = {.recipe = PM_RECIPE_BROAD, .bits = TOPIC_BITS, .norm = 0.5};
     struct pm_sparse x = {0};
-    int rc = PM_OK;
     gather(t, rows, has_scores);
     name_classes(&c, t, topic_of);
-    if (c.n > PM_LEARN_CLASSES_MAX) {
-        rc = too_many(&c, err);
-    } else if (t->n) {
+    int rc = check_classes(&c, t, topic_of, err);
+    for (size_t m = 0; m < rows->models.n && rc == PM_OK; m++)
+        rc = check_name(rows->models.items[m], err);
+    if (rc == PM_OK && t->n) {
         size_t models = rows->models.n, cells = models * c.n;
         char(*names)[PM_NAME] = pm_calloc(models, sizeof(*names));
         float *mean = pm_calloc(cells, sizeof(float)), *scale = pm_calloc(cells, sizeof(float));
-        int8_t *weights = pm_calloc(cells << TABLE_BITS, 1);
+        unsigned bits = TABLE_BITS;
+        while (cells << bits > TABLE_BYTES && bits > 1)
+            bits--;
+        int8_t *weights = pm_calloc(cells << bits, 1);
         for (size_t m = 0; m < models; m++)
             snprintf(names[m], PM_NAME, "%s", rows->models.items[m]);
         c.weight = pm_calloc(t->n + 1, sizeof(*c.weight));
@@ -574,13 +594,13 @@ static int learn_table(struct task *t, const struct pm_rows *rows, struct pm_wei
         pm_sparse_release(&x);
         struct pm_table table = {.topics = c.n,
                                  .models = (uint32_t)models,
-                                 .bits = TABLE_BITS,
+                                 .bits = bits,
                                  .names = (const char(*)[PM_NAME])names,
                                  .mean = mean,
                                  .scale = scale,
                                  .weights = weights};
         fill_means(t, c.label, models, c.n, mean);
-        pm_sparse_of(t->tables, PM_RECIPE_GRAMS, TABLE_BITS, 1, 1, t->texts, t->n, &x);
+        pm_sparse_of(t->tables, PM_RECIPE_NARROW, bits, 1, 1, t->texts, t->n, &x);
         fill_heads(t, &x, c.label, &table, scale, weights);
         pm_weights_add_table(w, "topic", &table);
         report->scored = t->n;
@@ -641,7 +661,9 @@ int pm_train(const struct pm_rows *rows, const struct pm_train_options *options,
     int rc = PM_OK;
     *report = (struct pm_train_report){0};
     pm_text_tables_init(tables);
-    if (options->base && !(base = pm_weights_open(options->base, why, sizeof(why))))
+    if (check_name(options->weak, err) < 0 || check_name(options->strong, err) < 0)
+        rc = PM_EINVAL;
+    if (rc == PM_OK && options->base && !(base = pm_weights_open(options->base, why, sizeof(why))))
         rc = pm_error_set(err, PM_EINVAL, "%s", why);
     if (base)
         pm_weights_add_all(w, base);
@@ -652,6 +674,13 @@ int pm_train(const struct pm_rows *rows, const struct pm_train_options *options,
     if (rc == PM_OK) {
         learn_pair(&t, rows, w, report);
         learn_sizes(&t, rows, w);
+    }
+    bool nothing = !base && !report->labels && !report->pairs && !report->scored;
+    if (rc == PM_OK && nothing) {
+        rc = pm_error_set(err, PM_EINVAL,
+                          "nothing to learn from: rows with at least two different `label`s, with `weak` "
+                          "and `strong`, or with `scores` are expected");
+    } else if (rc == PM_OK) {
         rc = pm_weights_write(w, out, &report->bytes, err);
     }
     pm_weights_close(base);

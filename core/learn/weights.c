@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/base/alloc.h"
+#include "core/learn/text.h"
 #include "core/learn/weights_priv.h"
 
 const char pm_file_magic[8] = {'P', 'M', 'W', 'E', 'I', 'G', 'H', 'T'};
@@ -70,8 +71,8 @@ static bool names_end(const char (*names)[PM_NAME], size_t n)
 static bool read_classes(struct cursor c, struct pm_classes *out)
 {
     const struct pm_file_fixed *head = take(&c, 1, sizeof(*head));
-    if (!head || !head->a || head->a > PM_LEARN_CLASSES_MAX || head->b < 1 || head->b > 20 || head->c < 1 ||
-        head->c > 3 || (int32_t)head->d < -1 || (int32_t)head->d >= (int32_t)head->a)
+    if (!head || head->g != PM_TEXT_VERSION || !head->a || head->a > PM_LEARN_CLASSES_MAX || head->b < 1 ||
+        head->b > 20 || head->c < 1 || head->c > 3 || (int32_t)head->d < -1 || (int32_t)head->d >= (int32_t)head->a)
         return false;
     *out = (struct pm_classes){.n = head->a,
                                .bits = head->b,
@@ -89,7 +90,7 @@ static bool read_classes(struct cursor c, struct pm_classes *out)
 static bool read_head(struct cursor c, struct pm_head *out)
 {
     const struct pm_file_fixed *head = take(&c, 1, sizeof(*head));
-    if (!head || head->a < 1 || head->a > 22)
+    if (!head || head->g != PM_TEXT_VERSION || head->a < 1 || head->a > 22)
         return false;
     *out =
         (struct pm_head){.bits = head->a, .labels = head->b, .trusted = head->c, .slope = head->e, .scale = head->f};
@@ -101,8 +102,8 @@ static bool read_head(struct cursor c, struct pm_head *out)
 static bool read_table(struct cursor c, struct pm_table *out)
 {
     const struct pm_file_fixed *head = take(&c, 1, sizeof(*head));
-    if (!head || !head->a || head->a > PM_LEARN_CLASSES_MAX || !head->b || head->b > PM_LEARN_CLASSES_MAX ||
-        head->c > 20)
+    if (!head || head->g != PM_TEXT_VERSION || !head->a || head->a > PM_LEARN_CLASSES_MAX || !head->b ||
+        head->b > PM_LEARN_CLASSES_MAX || head->c > 20)
         return false;
     *out = (struct pm_table){.topics = head->a, .models = head->b, .bits = head->c};
     size_t cells = (size_t)out->topics * out->models;
@@ -157,37 +158,68 @@ static const char *check(struct pm_weights *w)
         return "damaged: more sections than it can hold";
     w->entries = (const struct pm_file_entry *)(const void *)(w->data + sizeof(*head));
     w->n = head->sections;
+    uint64_t end = sizeof(*head) + w->n * sizeof(struct pm_file_entry);
     for (uint32_t i = 0; i < w->n; i++) {
         const struct pm_file_entry *e = &w->entries[i];
-        if (!memchr(e->name, 0, PM_FILE_TITLE) || e->at % PM_FILE_ALIGN || e->at > w->size ||
+        if (e->at < end || !memchr(e->name, 0, PM_FILE_TITLE) || e->at % PM_FILE_ALIGN || e->at > w->size ||
             e->len > w->size - e->at || !is_good(w, e))
             return "damaged: a section does not fit";
+        end = e->at + e->len;
     }
     return NULL;
+}
+
+static bool read_all(int fd, char *to, size_t len)
+{
+    while (len) {
+        ssize_t n = read(fd, to, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        to += n;
+        len -= (size_t)n;
+    }
+    return true;
 }
 
 struct pm_weights *pm_weights_open(const char *path, char *why, size_t size)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0) {
         snprintf(why, size, "%s: %s", path, strerror(errno));
         if (fd >= 0)
             close(fd);
         return NULL;
     }
-    if (st.st_size > PM_WEIGHTS_MAX || st.st_size <= 0) {
+    if (!S_ISREG(st.st_mode)) {
+        snprintf(why, size, "%s: not a file", path);
+        close(fd);
+        return NULL;
+    }
+    if (st.st_size == 0) {
+        snprintf(why, size, "%s: an empty file: make one with `pointsman train`", path);
+        close(fd);
+        return NULL;
+    }
+    if (st.st_size > PM_WEIGHTS_MAX) {
         snprintf(why, size, "%s: %lld bytes: a file of weights has at most %d", path, (long long)st.st_size,
                  PM_WEIGHTS_MAX);
         close(fd);
         return NULL;
     }
-    void *at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    /* A copy: a mapped file that somebody cuts short under us would end this process. */
+    void *at = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool whole = at != MAP_FAILED && read_all(fd, at, (size_t)st.st_size);
     close(fd);
-    if (at == MAP_FAILED) {
-        snprintf(why, size, "%s: cannot be mapped", path);
+    if (!whole) {
+        snprintf(why, size, "%s: cannot be read", path);
+        if (at != MAP_FAILED)
+            munmap(at, (size_t)st.st_size);
         return NULL;
     }
+    mprotect(at, (size_t)st.st_size, PROT_READ);
     struct pm_weights *w = pm_calloc(1, sizeof(*w));
     w->data = at;
     w->size = (size_t)st.st_size;

@@ -1,7 +1,7 @@
-/* A file of learnt weights: sections of numbers behind a checked header, mapped and read in place.
+/* A file of learnt weights: sections of numbers behind a checked header, read in place from a copy in memory.
  *
  *   8 bytes "PMWEIGHT", u32 format, u32 sections, u64 bytes of the file, u64 checksum of all that follows the header
- *   a section: u32 kind, u32 n, char name[112], u64 offset, u64 bytes     (128-byte entries, one after the other)
+ *   a section: u32 kind, u32 n, char name[112], u64 offset, u64 bytes     (136-byte entries, one after the other)
  *   the sections' contents, each at a multiple of 64
  *
  * Numbers are little-endian, as the machines are that this runs on; a file from another one fails its checksum. A
@@ -64,7 +64,7 @@ struct pm_sizes {
 
 struct pm_weights;
 
-/* Maps the file. NULL with a sentence in `why`: what is wrong with it. */
+/* Reads the file. NULL with a sentence in `why`: what is wrong with it. */
 struct pm_weights *pm_weights_open(const char *path, char *why, size_t size);
 void pm_weights_close(struct pm_weights *w);
 

@@ -7,6 +7,7 @@
 #include "core/base/alloc.h"
 #include "core/base/buf.h"
 #include "core/base/text.h"
+#include "core/learn/text.h"
 #include "core/learn/weights_priv.h"
 
 struct pm_weights_writer {
@@ -61,7 +62,7 @@ static void put(struct pm_buf *out, const void *data, size_t len)
 void pm_weights_add_classes(struct pm_weights_writer *w, const char *name, const struct pm_classes *c)
 {
     struct pm_buf *out = section(w, PM_SECTION_CLASSES, name);
-    struct pm_file_fixed head = {c->n, c->bits, c->recipe, (uint32_t)c->outside, c->norm, c->sure, 0, 0};
+    struct pm_file_fixed head = {c->n, c->bits, c->recipe, (uint32_t)c->outside, c->norm, c->sure, PM_TEXT_VERSION, 0};
     put(out, &head, sizeof(head));
     put(out, c->names, c->n * sizeof(*c->names));
     put(out, c->bias, c->n * sizeof(float));
@@ -72,7 +73,7 @@ void pm_weights_add_classes(struct pm_weights_writer *w, const char *name, const
 void pm_weights_add_head(struct pm_weights_writer *w, const char *name, const struct pm_head *h)
 {
     struct pm_buf *out = section(w, PM_SECTION_HEAD, name);
-    struct pm_file_fixed head = {h->bits, h->labels, h->trusted, 0, h->slope, h->scale, 0, 0};
+    struct pm_file_fixed head = {h->bits, h->labels, h->trusted, 0, h->slope, h->scale, PM_TEXT_VERSION, 0};
     put(out, &head, sizeof(head));
     put(out, h->quantiles, PM_QUANTILES * sizeof(float));
     put(out, h->weights, (size_t)1 << h->bits);
@@ -82,7 +83,7 @@ void pm_weights_add_table(struct pm_weights_writer *w, const char *name, const s
 {
     struct pm_buf *out = section(w, PM_SECTION_TABLE, name);
     size_t cells = (size_t)t->topics * t->models;
-    struct pm_file_fixed head = {t->topics, t->models, t->bits, 0, 0, 0, 0, 0};
+    struct pm_file_fixed head = {t->topics, t->models, t->bits, 0, 0, 0, PM_TEXT_VERSION, 0};
     put(out, &head, sizeof(head));
     put(out, t->names, t->models * sizeof(*t->names));
     put(out, t->mean, cells * sizeof(float));

@@ -81,6 +81,14 @@ static void failed(struct pm_worker *w, const struct pm_msg *msg)
     cJSON_Delete(root);
 }
 
+/* It does not know the request: one of the others may. */
+static void pass_feedback(const struct pm_worker *from, const struct pm_msg *msg)
+{
+    for (struct pm_worker *w = from->m->workers; w; w = w->next)
+        if (w != from && w->channel)
+            pm_channel_send(w->channel, PM_MSG_FEEDBACK, 0, msg->data, msg->len);
+}
+
 static void message(void *arg, const struct pm_msg *msg)
 {
     struct pm_worker *w = arg;
@@ -114,6 +122,9 @@ static void message(void *arg, const struct pm_msg *msg)
     case PM_MSG_SHARED:
         if (!pm_msg_struct(msg, &w->shared, sizeof(w->shared)))
             w->shared = 0;
+        break;
+    case PM_MSG_FEEDBACK:
+        pass_feedback(w, msg);
         break;
     case PM_MSG_CONTROL:
         pm_control_message(w->m, w->channel, msg);

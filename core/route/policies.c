@@ -146,6 +146,16 @@ static const struct pm_ini_section *section_of(const struct pm_route *route, con
     return NULL;
 }
 
+/* Where the option stands that a message begins with, else its section, else the route. */
+static int line_of(const struct pm_route *route, const struct pm_ini_section *s, const char *message)
+{
+    size_t n = strspn(message, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_");
+    for (size_t i = 0; s && i < s->n; i++)
+        if (strlen(s->entries[i].key) == n && strncmp(s->entries[i].key, message, n) == 0)
+            return s->entries[i].line;
+    return s ? s->line : route->line;
+}
+
 static int start(struct pm_policies *ps, const struct pm_route *route, const struct library *lib, struct pm_error *err)
 {
     struct instance *inst = pm_calloc(1, sizeof(*inst));
@@ -161,7 +171,13 @@ static int start(struct pm_policies *ps, const struct pm_route *route, const str
         ps->events.stage(ps->arg, lib->path);
     inst->failure = &why;
     if (lib->policy.start && lib->policy.start(&inst->host, inst->conf, &inst->state) != 0) {
-        rc = pm_error_set(err, PM_EPLUGIN, "%s", why.msg[0] ? why.msg : "start failed and gave no reason");
+        const struct pm_ini_section *s = section_of(route, lib->policy.name);
+        bool told = why.msg[0] && strncmp(why.msg, route->file, strlen(route->file)) != 0;
+        /* What it says is about its options: the line where they stand, or might. */
+        rc = !why.msg[0] ? pm_error_set(err, PM_EPLUGIN, "start failed and gave no reason")
+             : told      ? pm_error_set(err, PM_EINVAL, "%s:%d: policy %s (%s): %.300s", route->file,
+                                        line_of(route, s, why.msg), lib->policy.name, lib->path, why.msg)
+                         : pm_error_set(err, PM_EINVAL, "%s", why.msg);
         goto fail;
     }
     inst->failure = NULL;

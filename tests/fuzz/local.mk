@@ -2,7 +2,8 @@
 # real fuzzers (tools/fuzz.sh does that).
 fuzz_replays = tests/fuzz/replay_answer tests/fuzz/replay_conf tests/fuzz/replay_gguf tests/fuzz/replay_http_chunked \
   tests/fuzz/replay_http_head tests/fuzz/replay_json tests/fuzz/replay_mend tests/fuzz/replay_request \
-  tests/fuzz/replay_resume tests/fuzz/replay_split tests/fuzz/replay_sse tests/fuzz/replay_translate
+  tests/fuzz/replay_resume tests/fuzz/replay_split tests/fuzz/replay_sse tests/fuzz/replay_translate \
+  tests/fuzz/replay_weights
 check_PROGRAMS += $(fuzz_replays)
 replay_sources = tests/fuzz/replay.c tests/fuzz/fuzz.h
 
@@ -30,11 +31,13 @@ tests_fuzz_replay_split_SOURCES = tests/fuzz/fuzz_split.c tests/fuzz/answers.h t
 tests_fuzz_replay_split_LDADD = $(CORE_LIBS)
 tests_fuzz_replay_translate_SOURCES = tests/fuzz/fuzz_translate.c $(replay_sources)
 tests_fuzz_replay_translate_LDADD = $(CORE_LIBS)
+tests_fuzz_replay_weights_SOURCES = tests/fuzz/fuzz_weights.c $(replay_sources)
+tests_fuzz_replay_weights_LDADD = $(CORE_LIBS)
 
 if FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_answer tests/fuzz/fuzz_conf tests/fuzz/fuzz_gguf tests/fuzz/fuzz_http_chunked \
   tests/fuzz/fuzz_http_head tests/fuzz/fuzz_json tests/fuzz/fuzz_mend tests/fuzz/fuzz_request tests/fuzz/fuzz_resume \
-  tests/fuzz/fuzz_split tests/fuzz/fuzz_sse tests/fuzz/fuzz_translate
+  tests/fuzz/fuzz_split tests/fuzz/fuzz_sse tests/fuzz/fuzz_translate tests/fuzz/fuzz_weights
 fuzz_link = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c tests/fuzz/fuzz.h
@@ -73,4 +76,7 @@ tests_fuzz_fuzz_split_LDFLAGS = $(fuzz_link)
 tests_fuzz_fuzz_translate_SOURCES = tests/fuzz/fuzz_translate.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_translate_LDADD = $(CORE_LIBS)
 tests_fuzz_fuzz_translate_LDFLAGS = $(fuzz_link)
+tests_fuzz_fuzz_weights_SOURCES = tests/fuzz/fuzz_weights.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_weights_LDADD = $(CORE_LIBS)
+tests_fuzz_fuzz_weights_LDFLAGS = $(fuzz_link)
 endif

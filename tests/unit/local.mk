@@ -8,7 +8,9 @@ UNIT_TESTS = \
   tests/unit/test_breaker tests/unit/test_sched tests/unit/test_sched_traces tests/unit/test_ledger \
   tests/unit/test_measure tests/unit/test_gguf tests/unit/test_estimate tests/unit/test_range \
   tests/unit/test_devices tests/unit/test_codec tests/unit/test_codec_stream tests/unit/test_codec_resume \
-  tests/unit/test_prefix
+  tests/unit/test_prefix tests/unit/test_history tests/unit/test_walk tests/unit/test_language \
+  tests/unit/test_sessions tests/unit/test_share tests/unit/test_recordings tests/unit/test_features \
+  tests/unit/test_weights tests/unit/test_learn_measure tests/unit/test_fit tests/unit/test_rows
 check_PROGRAMS += $(UNIT_TESTS)
 
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
@@ -126,4 +128,48 @@ tests_unit_test_codec_stream_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_codec_resume_SOURCES = tests/unit/test_codec_resume.c tests/unit/stream_text.h
 tests_unit_test_codec_resume_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_codec_resume_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_history_SOURCES = tests/unit/test_history.c
+tests_unit_test_history_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_history_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_walk_SOURCES = tests/unit/test_walk.c
+tests_unit_test_walk_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_walk_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_language_SOURCES = tests/unit/test_language.c
+tests_unit_test_language_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_language_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_sessions_SOURCES = tests/unit/test_sessions.c
+tests_unit_test_sessions_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_sessions_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_share_SOURCES = tests/unit/test_share.c
+tests_unit_test_share_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_share_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_recordings_SOURCES = tests/unit/test_recordings.c
+tests_unit_test_recordings_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_recordings_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_features_SOURCES = tests/unit/test_features.c
+tests_unit_test_features_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_features_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_weights_SOURCES = tests/unit/test_weights.c
+tests_unit_test_weights_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_weights_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_learn_measure_SOURCES = tests/unit/test_learn_measure.c
+tests_unit_test_learn_measure_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_learn_measure_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_fit_SOURCES = tests/unit/test_fit.c
+tests_unit_test_fit_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_fit_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_rows_SOURCES = tests/unit/test_rows.c
+tests_unit_test_rows_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_rows_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 endif

@@ -129,8 +129,13 @@ static void odd_numbers_stay_within_reason(void **state)
 {
     static const struct {
         const char *total, *used;
-    } rows[] = {{"8589934592\n", "nonsense\n"}, {"8589934592\n", ""}, {"8589934592\n", "-1\n"},
-                {"8589934592\n", "9663676416\n"}, {"\n", "0\n"}, {"0\n", "0\n"}, {"-5\n", "0\n"}};
+    } rows[] = {{"8589934592\n", "nonsense\n"},
+                {"8589934592\n", ""},
+                {"8589934592\n", "-1\n"},
+                {"8589934592\n", "9663676416\n"},
+                {"\n", "0\n"},
+                {"0\n", "0\n"},
+                {"-5\n", "0\n"}};
     struct pm_device seen[MANY];
     size_t first = others();
     (void)state;
