@@ -118,7 +118,9 @@ static int start(const struct pmp_host *host, const void *conf, void **state)
     }
     struct pm_weights *weights = pm_weights_open(path, why, sizeof(why));
     if (!weights) {
-        host->fail(host, NULL, "WEIGHTS: %s", why);
+        /* The path may be that of a copy, which says nothing to anybody. */
+        const char *wrong = strstr(why, ": ");
+        host->fail(host, NULL, "WEIGHTS=%s: %s", c->weights, wrong ? wrong + 2 : why);
         return -1;
     }
     struct state *s = host->alloc(1, sizeof(*s));

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { LOOK_AT = 2000, ENOUGH_WORDS = 100, WORDS = 14 };
+enum { LOOK_AT = 2000, ENOUGH_WORDS = 50, WORDS = 14 };
 
 /* Blocks of the Unicode standard (Blocks.txt), those that tell a script apart. */
 struct block {

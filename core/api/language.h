@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 /* Both are constants: the script as ISO 15924 names it ("Latn", "Cyrl", "Hani", ...), the language as ISO 639-1 does.
- * "" where the text does not tell. The first 2,000 bytes count, of words the first hundred. */
+ * "" where the text does not tell. The first 2,000 bytes count, of words the first fifty. */
 struct pm_language {
     const char *script, *language;
 };

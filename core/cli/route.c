@@ -56,7 +56,38 @@ static void print_trace(const cJSON *t)
     }
 }
 
-static int print_answer(const struct pm_buf *answer, bool json)
+/* The same in sentences, for whoever does not know the formula. */
+static void explain(const cJSON *t)
+{
+    const cJSON *first = cJSON_GetArrayItem(pm_json_get(t, "attempts"), 0), *second = first ? first->next : NULL,
+                *term;
+    const cJSON *intent, *intents = pm_json_get(t, "intents");
+    printf("\nWhy: ");
+    cJSON_ArrayForEach (intent, intents)
+        printf("%s%s is asked for with confidence %.2f", intent == intents->child ? "" : ", ", intent->string,
+               intent->valuedouble);
+    if (!intents || !intents->child)
+        printf("no policy saw what is asked for");
+    if (cJSON_IsNumber(pm_json_get(t, "complexity")))
+        printf("; its difficulty is %.2f of 1", pm_json_num(t, "complexity", 0));
+    if (cJSON_IsNumber(pm_json_get(t, "limit")))
+        printf(" (from %.2f on it goes to the strongest target)", pm_json_num(t, "limit", 0));
+    puts(".");
+    if (pm_json_true(t, "stays"))
+        puts("The result of a tool goes to the model that asked for it, whatever the scores are.");
+    if (!first || !second || pm_json_true(t, "stays"))
+        return;
+    printf("%s is before %s by %.3f:", pm_json_str(first, "target"), pm_json_str(second, "target"),
+           pm_json_num(first, "score", 0) - pm_json_num(second, "score", 0));
+    cJSON_ArrayForEach (term, pm_json_get(first, "terms")) {
+        double by = term->valuedouble - pm_json_num(pm_json_get(second, "terms"), term->string, 0);
+        if (by > 0.0005 || by < -0.0005)
+            printf(" %s %+.3f", term->string, by);
+    }
+    puts(". benefit: what it is good at, its strength, preferences; the others are what it costs.");
+}
+
+static int print_answer(const struct pm_buf *answer, bool json, bool explains)
 {
     cJSON *root = cJSON_ParseWithLength(answer->data, answer->len);
     const char *error = pm_json_str(pm_json_get(root, "error"), "message");
@@ -74,6 +105,8 @@ static int print_answer(const struct pm_buf *answer, bool json)
                 print_trace(item);
         else
             print_trace(root);
+        if (explains && !json && !cJSON_IsArray(root))
+            explain(root);
         rc = 0;
     }
     cJSON_Delete(root);
@@ -96,11 +129,13 @@ static char *body_of_text(const char *model, const char *text)
 
 int pm_cmd_route(int argc, char **argv)
 {
-    static const char usage[] = "route TEXT | route --body FILE.json  [--model NAME] [--json] [--state DIR]";
+    static const char usage[] =
+        "route TEXT | route --body FILE.json  [--model NAME] [--explain] [--json] [--state DIR]";
     const char *state = pm_cli_places()->state, *file = NULL, *model = NULL;
-    bool json = false;
+    bool json = false, explains = false;
     const struct pm_cli_option options[] = {{"--body", &file, NULL, "a request body, or an array of them"},
                                             {"--model", &model, NULL, "the model to ask for (the first route's name)"},
+                                            {"--explain", NULL, &explains, "in sentences, too"},
                                             {"--json", NULL, &json, "one document for programs"},
                                             {"--state", &state, NULL, "the state folder of the running gateway"},
                                             {0}};
@@ -125,7 +160,7 @@ int pm_cmd_route(int argc, char **argv)
     const cJSON *address = cJSON_GetArrayItem(pm_json_get(pm_json_get(status, "status"), "listen"), 0);
     pm_buf_init(&answer, 64 << 20);
     if (status && post(cJSON_GetStringValue(address), body, len, &answer, &err) == PM_OK)
-        rc = print_answer(&answer, json);
+        rc = print_answer(&answer, json, explains);
     else
         rc = pm_cli_failed(&err);
     pm_buf_release(&answer);

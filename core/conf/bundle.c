@@ -33,6 +33,11 @@ static int is_plugin(const struct dirent *e)
     return visible_with_suffix(e->d_name, ".so");
 }
 
+static int is_data(const struct dirent *e)
+{
+    return visible_with_suffix(e->d_name, ".pmw");
+}
+
 static int memory_file(const char *name, const char *data, size_t len, struct pm_error *err)
 {
     int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -52,20 +57,25 @@ static int memory_file(const char *name, const char *data, size_t len, struct pm
     return fd;
 }
 
-static void add_plugin(struct pm_bundle *b, const char *path, const char *file)
+static bool copy_file(const char *path, const char *name, struct pm_bundle_plugin *out)
 {
     char *data;
     size_t len;
     struct pm_error err = {0};
-    struct pm_bundle_plugin p = {.fd = -1};
     /* A file that is being copied in right now may be unreadable or half there; a later change event brings the
      * whole. */
     if (pm_file_read(path, PLUGIN_FILE_MAX, &data, &len, &err) < 0)
-        return;
-    p.fd = memory_file(file, data, len, &err);
-    p.hash = pm_hash(data, len, PM_HASH_SEED);
+        return false;
+    *out =
+        (struct pm_bundle_plugin){.fd = memory_file(name, data, len, &err), .hash = pm_hash(data, len, PM_HASH_SEED)};
     free(data);
-    if (p.fd < 0)
+    return out->fd >= 0;
+}
+
+static void add_plugin(struct pm_bundle *b, const char *path, const char *file)
+{
+    struct pm_bundle_plugin p;
+    if (!copy_file(path, file, &p))
         return;
     p.name = pm_strndup(file, strlen(file) - strlen(".so"));
     p.path = pm_strdup(path);
@@ -73,8 +83,20 @@ static void add_plugin(struct pm_bundle *b, const char *path, const char *file)
     b->plugins[b->n_plugins++] = p;
 }
 
-static void add_route(struct pm_bundle *b, const char *path)
+static void add_data(struct pm_bundle *b, const char *path, const char *file)
 {
+    struct pm_bundle_plugin p;
+    if (!copy_file(path, file, &p))
+        return;
+    p.name = pm_strdup(path);
+    p.path = pm_strdup(path);
+    b->data = pm_realloc(b->data, b->n_data + 1, sizeof(*b->data));
+    b->data[b->n_data++] = p;
+}
+
+static void add_route(struct pm_bundle *b, const char *path, const char *file)
+{
+    (void)file;
     struct pm_bundle_text t = {.path = pm_strdup(path)};
     size_t len;
     if (pm_file_read(path, CONF_FILE_MAX, &t.text, &len, NULL) < 0) {
@@ -85,16 +107,14 @@ static void add_route(struct pm_bundle *b, const char *path)
     b->routes[b->n_routes++] = t;
 }
 
-static void read_folder(struct pm_bundle *b, const char *dir, int (*filter)(const struct dirent *), bool plugins)
+static void read_folder(struct pm_bundle *b, const char *dir, int (*filter)(const struct dirent *),
+                        void (*add)(struct pm_bundle *b, const char *path, const char *file))
 {
     struct dirent **names = NULL;
     int n = dir ? scandir(dir, &names, filter, alphasort) : 0;
     for (int i = 0; i < n; i++) {
         char *path = pm_asprintf("%s/%s", dir, names[i]->d_name);
-        if (plugins)
-            add_plugin(b, path, names[i]->d_name);
-        else
-            add_route(b, path);
+        add(b, path, names[i]->d_name);
         free(path);
         free(names[i]);
     }
@@ -138,13 +158,25 @@ struct pm_bundle *pm_bundle_read(const char *models, const char *routes_dir, con
         pm_bundle_free(b);
         return NULL;
     }
-    read_folder(b, routes_dir, is_conf, false);
-    read_folder(b, plugins_dir, is_plugin, true);
+    read_folder(b, routes_dir, is_conf, add_route);
+    read_folder(b, plugins_dir, is_plugin, add_plugin);
+    read_folder(b, routes_dir, is_data, add_data);
+    read_folder(b, plugins_dir, is_data, add_data);
     if (read_clients(b, keys, err) < 0) {
         pm_bundle_free(b);
         return NULL;
     }
     return b;
+}
+
+static void free_files(struct pm_bundle_plugin *files, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(files[i].name);
+        free(files[i].path);
+        close(files[i].fd);
+    }
+    free(files);
 }
 
 void pm_bundle_free(struct pm_bundle *b)
@@ -159,13 +191,9 @@ void pm_bundle_free(struct pm_bundle *b)
         free(b->routes[i].path);
         free(b->routes[i].text);
     }
-    for (size_t i = 0; i < b->n_plugins; i++) {
-        free(b->plugins[i].name);
-        free(b->plugins[i].path);
-        close(b->plugins[i].fd);
-    }
+    free_files(b->plugins, b->n_plugins);
+    free_files(b->data, b->n_data);
     free(b->routes);
-    free(b->plugins);
     free(b);
 }
 
@@ -175,6 +203,24 @@ static size_t next_plugin(const struct pm_bundle *b, size_t i)
     while (i < b->n_plugins && b->plugins[i].broken)
         i++;
     return i;
+}
+
+int pm_bundle_data(const struct pm_bundle *b, const char *path)
+{
+    for (size_t i = 0; i < b->n_data; i++)
+        if (strcmp(b->data[i].path, path) == 0)
+            return b->data[i].fd;
+    return -1;
+}
+
+static bool same_data(const struct pm_bundle *a, const struct pm_bundle *b)
+{
+    if (a->n_data != b->n_data)
+        return false;
+    for (size_t i = 0; i < a->n_data; i++)
+        if (strcmp(a->data[i].path, b->data[i].path) != 0 || a->data[i].hash != b->data[i].hash)
+            return false;
+    return true;
 }
 
 bool pm_bundle_equal(const struct pm_bundle *a, const struct pm_bundle *b)
@@ -191,7 +237,7 @@ bool pm_bundle_equal(const struct pm_bundle *a, const struct pm_bundle *b)
     for (; i < a->n_plugins && j < b->n_plugins; i = next_plugin(a, i + 1), j = next_plugin(b, j + 1))
         if (strcmp(a->plugins[i].name, b->plugins[j].name) != 0 || a->plugins[i].hash != b->plugins[j].hash)
             return false;
-    return i >= a->n_plugins && j >= b->n_plugins;
+    return i >= a->n_plugins && j >= b->n_plugins && same_data(a, b);
 }
 
 static cJSON *text_json(const struct pm_bundle_text *t)
@@ -200,6 +246,19 @@ static cJSON *text_json(const struct pm_bundle_text *t)
     cJSON_AddStringToObject(item, "path", t->path);
     cJSON_AddStringToObject(item, "text", t->text);
     return item;
+}
+
+static void add_files(cJSON *list, const struct pm_bundle_plugin *files, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (files[i].broken)
+            continue;
+        cJSON *p = cJSON_CreateObject();
+        cJSON_AddStringToObject(p, "name", files[i].name);
+        cJSON_AddStringToObject(p, "path", files[i].path);
+        cJSON_AddNumberToObject(p, "fd", files[i].fd);
+        cJSON_AddItemToArray(list, p);
+    }
 }
 
 int pm_bundle_export(const struct pm_bundle *b, struct pm_error *err)
@@ -211,16 +270,8 @@ int pm_bundle_export(const struct pm_bundle *b, struct pm_error *err)
     cJSON *routes = cJSON_AddArrayToObject(root, "routes");
     for (size_t i = 0; i < b->n_routes; i++)
         cJSON_AddItemToArray(routes, text_json(&b->routes[i]));
-    cJSON *plugins = cJSON_AddArrayToObject(root, "plugins");
-    for (size_t i = 0; i < b->n_plugins; i++) {
-        if (b->plugins[i].broken)
-            continue;
-        cJSON *p = cJSON_CreateObject();
-        cJSON_AddStringToObject(p, "name", b->plugins[i].name);
-        cJSON_AddStringToObject(p, "path", b->plugins[i].path);
-        cJSON_AddNumberToObject(p, "fd", b->plugins[i].fd);
-        cJSON_AddItemToArray(plugins, p);
-    }
+    add_files(cJSON_AddArrayToObject(root, "plugins"), b->plugins, b->n_plugins);
+    add_files(cJSON_AddArrayToObject(root, "data"), b->data, b->n_data);
     char *text = pm_json_text(root);
     int fd = memory_file("configuration", text, strlen(text), err);
     free(text);
@@ -233,6 +284,20 @@ static void import_text(const cJSON *item, struct pm_bundle_text *t)
     const char *path = pm_json_str(item, "path"), *text = pm_json_str(item, "text");
     t->path = pm_strdup(path ? path : "");
     t->text = pm_strdup(text ? text : "");
+}
+
+static struct pm_bundle_plugin *import_files(const cJSON *list, size_t *n)
+{
+    struct pm_bundle_plugin *files = pm_calloc((size_t)cJSON_GetArraySize(list), sizeof(*files));
+    const cJSON *item;
+    *n = 0;
+    cJSON_ArrayForEach (item, list) {
+        const char *name = pm_json_str(item, "name"), *path = pm_json_str(item, "path");
+        files[(*n)++] = (struct pm_bundle_plugin){.name = pm_strdup(name ? name : ""),
+                                                  .path = pm_strdup(path ? path : ""),
+                                                  .fd = (int)pm_json_num(item, "fd", -1)};
+    }
+    return files;
 }
 
 struct pm_bundle *pm_bundle_import(int fd, struct pm_error *err)
@@ -255,17 +320,12 @@ struct pm_bundle *pm_bundle_import(int fd, struct pm_error *err)
     import_text(pm_json_get(root, "models"), &b->models);
     if (pm_json_get(root, "clients"))
         import_text(pm_json_get(root, "clients"), &b->clients);
-    const cJSON *routes = pm_json_get(root, "routes"), *plugins = pm_json_get(root, "plugins"), *item;
+    const cJSON *routes = pm_json_get(root, "routes"), *item;
     b->routes = pm_calloc((size_t)cJSON_GetArraySize(routes), sizeof(*b->routes));
     cJSON_ArrayForEach (item, routes)
         import_text(item, &b->routes[b->n_routes++]);
-    b->plugins = pm_calloc((size_t)cJSON_GetArraySize(plugins), sizeof(*b->plugins));
-    cJSON_ArrayForEach (item, plugins) {
-        const char *name = pm_json_str(item, "name"), *path = pm_json_str(item, "path");
-        b->plugins[b->n_plugins++] = (struct pm_bundle_plugin){.name = pm_strdup(name ? name : ""),
-                                                               .path = pm_strdup(path ? path : ""),
-                                                               .fd = (int)pm_json_num(item, "fd", -1)};
-    }
+    b->plugins = import_files(pm_json_get(root, "plugins"), &b->n_plugins);
+    b->data = import_files(pm_json_get(root, "data"), &b->n_data);
     cJSON_Delete(root);
     return b;
 }

@@ -34,14 +34,19 @@ struct pm_bundle {
     size_t n_routes;
     struct pm_bundle_plugin *plugins; /* in name order */
     size_t n_plugins;
+    struct pm_bundle_plugin *data; /* *.pmw of both folders, what policies have learnt; `name` is the path */
+    size_t n_data;
 };
 
-/* Reads models.conf, *.conf of the routes folder, *.so of the plugin folder, and the keys file: the one that [gateway]
- * names, else `keys` (NULL for none). A folder or a keys file that does not exist is empty. NULL with `err` when
- * models.conf or a keys file that is there cannot be read. */
+/* Reads models.conf, *.conf of the routes folder, *.so of the plugin folder, *.pmw of both, and the keys file: the one
+ * that [gateway] names, else `keys` (NULL for none). A folder or a keys file that does not exist is empty. NULL with
+ * `err` when models.conf or a keys file that is there cannot be read. */
 struct pm_bundle *pm_bundle_read(const char *models, const char *routes_dir, const char *plugins_dir, const char *keys,
                                  struct pm_error *err);
 void pm_bundle_free(struct pm_bundle *b);
+
+/* The descriptor of the data file with that path, or -1. */
+int pm_bundle_data(const struct pm_bundle *b, const char *path);
 
 /* The same bytes everywhere, leaving out what is broken? */
 bool pm_bundle_equal(const struct pm_bundle *a, const struct pm_bundle *b);

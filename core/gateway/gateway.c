@@ -68,6 +68,16 @@ static void *policy_shared(void *arg, const char *policy, const char *route, siz
     return file.at;
 }
 
+static const char *policy_file(void *arg, const char *path)
+{
+    struct pm_gateway *g = arg;
+    int fd = pm_bundle_data(g->bundle, path);
+    if (fd < 0)
+        return NULL;
+    snprintf(g->file_path, sizeof(g->file_path), "/proc/self/fd/%d", fd);
+    return g->file_path;
+}
+
 static int cannot_start(struct pm_gateway *g, const char *plugin, const char *why)
 {
     cJSON *root = cJSON_CreateObject();
@@ -83,7 +93,8 @@ static int cannot_start(struct pm_gateway *g, const char *plugin, const char *wh
 
 static int load_policies(struct pm_gateway *g)
 {
-    static const struct pm_policies_events events = {.stage = stage, .metric = policy_metric, .shared = policy_shared};
+    static const struct pm_policies_events events = {
+        .stage = stage, .metric = policy_metric, .shared = policy_shared, .file = policy_file};
     struct pm_error err = {0};
     g->policies = pm_policies_new(&events, g);
     for (size_t i = 0; i < g->bundle->n_plugins; i++) {

@@ -64,6 +64,7 @@ struct pm_gateway {
     struct pm_share *shares;         /* by index of conf->routes */
     struct pm_mapped *policy_memory; /* what policies share with those of other workers */
     size_t n_policy_memory;
+    char file_path[32]; /* of a file that came with the configuration, for a policy */
     int state_fd;
     struct pm_sessions *sessions; /* NULL when they cannot be kept */
     int listen_fd;

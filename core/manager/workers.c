@@ -216,6 +216,8 @@ static void become_worker(const struct pm_manager *m, const struct pm_generation
     keep_open(m->listen_fd);
     for (size_t i = 0; i < g->bundle->n_plugins; i++)
         keep_open(g->bundle->plugins[i].fd);
+    for (size_t i = 0; i < g->bundle->n_data; i++)
+        keep_open(g->bundle->data[i].fd);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

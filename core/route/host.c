@@ -289,6 +289,10 @@ static const char *host_file(const struct pmp_host *host, const char *name)
         const char *slash = *name == '/' || i == 2 ? NULL : strrchr(beside[i], '/');
         free(inst->found);
         inst->found = slash ? pm_asprintf("%.*s/%s", (int)(slash - beside[i]), beside[i], name) : pm_strdup(name);
+        const struct pm_policies *ps = inst->owner;
+        const char *copy = ps->events.file ? ps->events.file(ps->arg, inst->found) : NULL;
+        if (copy)
+            return copy;
         if ((slash || *name == '/') && access(inst->found, R_OK) == 0)
             return inst->found;
     }

@@ -13,6 +13,8 @@ struct pm_policies_events {
     void (*metric)(void *arg, const char *policy, const char *name, double add);
     /* Memory that all workers share, for this policy in this route; NULL when there is none. */
     void *(*shared)(void *arg, const char *policy, const char *route, size_t size);
+    /* Where the copy of a file is that came with the configuration, or NULL; valid until the next call. */
+    const char *(*file)(void *arg, const char *path);
 };
 
 struct pm_policies *pm_policies_new(const struct pm_policies_events *events, void *arg);

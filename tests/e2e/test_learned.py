@@ -535,7 +535,6 @@ def test_a_gateway_does_not_start_without_its_weights(own):
     assert "WEIGHTS=mine.pmw" in own.log
 
 
-@pytest.mark.xfail(strict=True, reason="weights do not travel with a generation, as policies do")
 def test_a_worker_that_dies_comes_back_with_the_last_good_weights(own, data):
     """The weights are bad by now, and the configuration that is in use had good ones."""
     path = own.routes_dir / "mine.pmw"
