@@ -39,6 +39,8 @@ cd "$root"
 # These take minutes of waiting for servers and engines: `make check-manager` runs them, and `make check ALL=yes`.
 slow="test_devices.py test_docker.py test_faults_slow.py test_hang.py test_kv.py test_memory.py test_priority.py"
 slow="$slow test_review_more.py"
+# and this one has a part that does.
+[ -z "${1:-}" ] || export POINTSMAN_SLOW=yes
 parts=()
 for part in tests/lint tests/abi tests/http; do
     [ "${1:-}" = --slow ] || parts+=("$part")
@@ -48,6 +50,7 @@ for file in tests/e2e/test_*.py; do
     [[ " $slow " != *" ${file##*/} "* ]] || is_slow=yes
     case ${1:-}:$is_slow in
         --slow:yes | --all:* | :no) parts+=("$file") ;;
+        --slow:no) [[ $file != */test_learned.py ]] || parts+=("$file") ;;
     esac
 done
 exec "$python" -B -m pytest -q -p no:cacheprovider --durations=5 "${parts[@]}"

@@ -278,8 +278,8 @@ static enum pm_step_error error_of_file(const struct pm_step *s, const char *tex
 
 static enum pm_step_error error_of(const struct pm_step *s, enum pm_step_kind kind)
 {
-    const char *text = s->result.text;
-    size_t len = text ? s->result.len : 0;
+    const char *text = s->result.text ? s->result.text : "";
+    size_t len = s->result.text ? s->result.len : 0;
     size_t head = len < HEAD_BYTES ? len : HEAD_BYTES, tail = len - head < TAIL_BYTES ? len - head : TAIL_BYTES;
     if (kind == PM_STEP_READ || kind == PM_STEP_EDIT)
         return error_of_file(s, text, len);

@@ -340,6 +340,8 @@ def test_nothing_is_left_behind(data, tmp_path):
 
 
 def shipped(name):
+    if not os.environ.get("POINTSMAN_SLOW"):
+        pytest.skip("this takes minutes: `make check-manager` does it")
     path = DATA / f"{name}.jsonl"
     if not path.is_file():
         pytest.skip(f"no {name}.jsonl beside the repository: its measures are checked where it is")
