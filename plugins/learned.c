@@ -20,7 +20,7 @@
 #include "core/learn/score.h"
 #include "pointsman.h"
 
-enum { TARGETS = 64, TOPICS = 256, CELLS = 4096, INTENTS_TOLD = 4 };
+enum { TARGETS = 64, CELLS = 4096, INTENTS_TOLD = 4 };
 
 /* An intent below this is not worth a word. */
 static const float LEAST = 0.05F;
@@ -297,7 +297,6 @@ static void say_difficulty(struct state *s, const char *text, size_t len, double
     double score = s->sizes ? pm_size_score(s->sizes, &effort, len, math) : -1;
     note->length = (float)score;
     note->head = -1;
-    find_head(s, e);
     if (s->has_head) {
         double head = pm_quantile(s->head.quantiles, pm_head_score(&s->head, &s->grams, len));
         note->head = (float)head;

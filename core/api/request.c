@@ -115,16 +115,6 @@ static void take_texts(struct pm_api_request *r, struct pm_walk *w)
     r->last_tool_result = pm_buf_take(&w->tool);
 }
 
-/* The chain so far has what came before each answer; the whole goes in front of it. */
-static void take_chain(struct pm_api_request *r, const struct pm_walk *w)
-{
-    memmove(r->chain + 1, r->chain, (PM_CHAIN_MAX - 1) * sizeof(*r->chain));
-    r->chain[0] = w->chain;
-    r->n_chain += r->n_chain < PM_CHAIN_MAX;
-    r->opening = w->opening;
-    r->conversation = w->opening;
-}
-
 static int read_body(struct pm_api_request *r, struct pm_error *err)
 {
     struct pm_error why = {0};
@@ -142,7 +132,7 @@ static int read_body(struct pm_api_request *r, struct pm_error *err)
     pm_buf_init(&w.tool, PM_BUF_OWN_LIMIT);
     rc = pm_walk_body(&w);
     read_numbers(r, w.blob_bytes);
-    take_chain(r, &w);
+    r->opening = r->conversation = w.opening;
     take_texts(r, &w);
     if (rc < 0)
         return rc;

@@ -234,6 +234,15 @@ static void walk_call(void *arg, char first, const struct pm_json_value *v)
     mix(w, &v[1]);
 }
 
+/* The fingerprint of everything so far, in front of the earlier ones. */
+static void push_chain(struct pm_walk *w)
+{
+    struct pm_api_request *r = w->r;
+    memmove(r->chain + 1, r->chain, (PM_CHAIN_MAX - 1) * sizeof(*r->chain));
+    r->chain[0] = w->chain;
+    r->n_chain += r->n_chain < PM_CHAIN_MAX;
+}
+
 /* What the model has said and called. Its texts count for the fingerprint only. */
 static void walk_answer(struct pm_walk *w, const struct pm_json_value *v)
 {
@@ -241,9 +250,7 @@ static void walk_answer(struct pm_walk *w, const struct pm_json_value *v)
     struct pm_api_request *r = w->r;
     note_opening(w);
     if (w->begun && !w->answered) {
-        memmove(r->chain + 1, r->chain, (PM_CHAIN_MAX - 1) * sizeof(*r->chain));
-        r->chain[0] = w->chain;
-        r->n_chain += r->n_chain < PM_CHAIN_MAX;
+        push_chain(w);
     }
     w->answered = true;
     r->tool_loop = false;
@@ -374,5 +381,6 @@ int pm_walk_body(struct pm_walk *w)
     int rc = walk_member(w);
     begin_chain(w);
     note_opening(w);
+    push_chain(w);
     return rc;
 }

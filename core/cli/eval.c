@@ -246,8 +246,7 @@ static int read_rows(struct pm_trial *t, struct pm_error *err)
 
 static int run(struct pm_trial *t, struct pm_error *err)
 {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(t->weights, sizeof(t->weights), "%.40s/pointsman-XXXXXX", tmp && strlen(tmp) <= 40 ? tmp : "/tmp");
+    pm_judge_temporary(t->weights, sizeof(t->weights));
     int fd = mkstemp(t->weights);
     if (fd < 0)
         return pm_error_errno(err, "%s", t->weights);

@@ -188,16 +188,10 @@ static void report_tools(const struct pm_trial *t, cJSON *out)
     cJSON_AddNumberToObject(o, "agentic", agentic / n);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void add_times(cJSON *out, const char *name, double *us, size_t n)
 {
     cJSON *o = cJSON_AddObjectToObject(out, name);
-    qsort(us, n, sizeof(*us), by_size);
+    qsort(us, n, sizeof(*us), pm_measure_order);
     cJSON_AddNumberToObject(o, "p50_us", round(us[n / 2] * 10) / 10);
     cJSON_AddNumberToObject(o, "p99_us", round(us[n * 99 / 100] * 10) / 10);
 }

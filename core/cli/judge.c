@@ -49,11 +49,16 @@ static void remove_files(const struct pm_judge *j)
     }
 }
 
+void pm_judge_temporary(char *out, size_t size)
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(out, size, "%.40s/pointsman-XXXXXX", tmp && strlen(tmp) <= 40 ? tmp : "/tmp");
+}
+
 /* Through files, so that everything is read as a gateway reads it. */
 static int make_conf(struct pm_judge *j, const struct pm_judge_spec *spec, struct pm_error *err)
 {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(j->dir, sizeof(j->dir), "%.40s/pointsman-XXXXXX", tmp && strlen(tmp) <= 40 ? tmp : "/tmp");
+    pm_judge_temporary(j->dir, sizeof(j->dir));
     if (!mkdtemp(j->dir))
         return pm_error_errno(err, "%s", j->dir);
     char *models = pm_asprintf("%s/models.conf", j->dir), *routes = pm_asprintf("%s/routes", j->dir);

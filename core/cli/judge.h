@@ -31,4 +31,7 @@ void pm_judge_free(struct pm_judge *j);
 
 int pm_judge_body(struct pm_judge *j, const char *body, struct pm_judged *out, struct pm_error *err) PM_MUST;
 
+/* A name for mkstemp or mkdtemp; 64 bytes hold it. */
+void pm_judge_temporary(char *out, size_t size);
+
 #endif

@@ -18,14 +18,7 @@ enum { BACKOFF_MS = 250 };
 
 static void add_header(struct pm_call *c, const char *name, const char *value)
 {
-    char *line = pm_asprintf("%s: %s", name, value);
-    pm_strv_add(&c->headers, line, strlen(line));
-    free(line);
-}
-
-static bool is_socket(const char *address)
-{
-    return strncmp(address, "unix:", 5) == 0;
+    pm_target_header(&c->headers, name, "", value);
 }
 
 static const char *asked(const struct pm_call *c, const char *name)
@@ -43,19 +36,14 @@ static void set_headers(struct pm_call *c)
     if (c->body.len || c->raw_len)
         add_header(c, "Content-Type", c->has_api || !type ? "application/json" : type);
     if (t->kind == PM_TARGET_LOCAL && key) {
-        char *bearer = pm_asprintf("Bearer %s", key);
-        add_header(c, "Authorization", bearer);
-        free(bearer);
+        pm_target_header(&c->headers, "Authorization", "Bearer ", key);
     } else if (t->kind == PM_TARGET_OPENAI) {
         static const char *const kept[] = {"openai-beta"};
         for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
             if (asked(c, kept[i]))
                 add_header(c, kept[i], asked(c, kept[i]));
-        if (key) {
-            char *bearer = pm_asprintf("Bearer %s", key);
-            add_header(c, "Authorization", bearer);
-            free(bearer);
-        }
+        if (key)
+            pm_target_header(&c->headers, "Authorization", "Bearer ", key);
     } else if (t->kind == PM_TARGET_ANTHROPIC) {
         const char *version = asked(c, "anthropic-version"), *beta = asked(c, "anthropic-beta");
         bool first = !version || strcmp(version, "2023-06-01") == 0;
@@ -63,30 +51,9 @@ static void set_headers(struct pm_call *c)
         if (beta)
             add_header(c, "anthropic-beta", beta);
         /* The first version of the API has its own header for the key, later ones take a bearer token. */
-        char *bearer = key ? pm_asprintf("Bearer %s", key) : NULL;
         if (key)
-            add_header(c, first ? "x-api-key" : "Authorization", first ? key : bearer);
-        free(bearer);
+            pm_target_header(&c->headers, first ? "x-api-key" : "Authorization", first ? "" : "Bearer ", key);
     }
-}
-
-/* `address` is a local profile's: "unix:/path" or the beginning of a URL. */
-static char *url_of(const struct pm_call *c, const char *address)
-{
-    const struct pm_target *t = c->target;
-    const char *path = pm_wire_path(c);
-    if (t->kind == PM_TARGET_LOCAL) {
-        /* A base that ends with the version is forgiven. */
-        size_t len = strlen(address);
-        bool versioned = len > 3 && strcmp(address + len - 3, "/v1") == 0 && strncmp(path, "/v1/", 4) == 0;
-        return pm_asprintf("%s%s", is_socket(address) ? "http://localhost" : address, path + (versioned ? 3 : 0));
-    }
-    /* An OpenAI base has the version in it, an Anthropic one has not; both are forgiven the other way. */
-    size_t n = strlen(t->base_url);
-    bool versioned = n > 3 && strcmp(t->base_url + n - 3, "/v1") == 0;
-    if (t->kind == PM_TARGET_OPENAI || versioned)
-        path += strncmp(path, "/v1/", 4) == 0 ? 3 : 0;
-    return pm_asprintf("%s%s", t->base_url, path);
 }
 
 static void send_request(struct pm_call *c, const char *address)
@@ -109,11 +76,11 @@ static void send_request(struct pm_call *c, const char *address)
     }
     pm_wire_expect(c);
     set_headers(c);
-    char *url = url_of(c, address);
+    char *url = pm_target_url(t, address, pm_wire_path(c));
     bool has_body = c->has_api || c->raw_len;
     struct pm_transfer_spec spec = {.method = c->method,
                                     .url = url,
-                                    .unix_socket = local && is_socket(address) ? address + strlen("unix:") : NULL,
+                                    .unix_socket = pm_target_socket(t, address),
                                     .ca_file = t->ca_file,
                                     .headers = &c->headers,
                                     .body = !has_body    ? NULL

@@ -165,6 +165,12 @@ bool pm_wire_wants_usage(const struct pm_call *c);
 enum pm_protocol pm_wire_of(const struct pm_target *t, enum pm_protocol asked);
 /* What it is called in a request to it. */
 const char *pm_wire_model(const struct pm_target *t, const char *asked);
+/* `address` is a local profile's, "unix:/path" or the beginning of a URL. The caller frees. */
+char *pm_target_url(const struct pm_target *t, const char *address, const char *path);
+/* The path of its socket, or NULL. */
+const char *pm_target_socket(const struct pm_target *t, const char *address);
+/* Adds a line `name: schemevalue` for it. */
+void pm_target_header(struct pm_strv *headers, const char *name, const char *scheme, const char *value);
 /* Can it be asked at all? */
 bool pm_wire_speaks(const struct pm_target *t, enum pm_protocol asked);
 /* The body for the target of this attempt; an error names what it cannot be told. */

@@ -85,29 +85,24 @@ static void read_event(void *arg, const struct pm_canon_event *event)
     }
 }
 
-struct reading {
-    struct pm_decoder *decoder;
-};
-
-static void read_sse(void *arg, const struct pm_sse_event *event)
+static void read_sse(void *decoder, const struct pm_sse_event *event)
 {
-    struct reading *reading = arg;
-    pm_decoder_event(reading->decoder, event->name, event->data, event->data_len);
+    pm_decoder_event(decoder, event->name, event->data, event->data_len);
 }
 
 static void read_answer(struct pm_call *c, struct pm_review_state *r)
 {
-    struct reading reading = {.decoder = pm_decoder_new(c->api.protocol, read_event, r)};
+    struct pm_decoder *decoder = pm_decoder_new(c->api.protocol, read_event, r);
     struct pm_sse_reader sse;
     if (r->body) {
-        (void)pm_decoder_whole(reading.decoder, r->body, strlen(r->body));
+        (void)pm_decoder_whole(decoder, r->body, strlen(r->body));
     } else {
         pm_sse_reader_init(&sse);
-        if (pm_sse_feed(&sse, r->held.data, r->held.len, read_sse, &reading) == 0)
-            (void)pm_decoder_end(reading.decoder);
+        if (pm_sse_feed(&sse, r->held.data, r->held.len, read_sse, decoder) == 0)
+            (void)pm_decoder_end(decoder);
         pm_sse_reader_release(&sse);
     }
-    pm_decoder_free(reading.decoder);
+    pm_decoder_free(decoder);
 }
 
 /* --- what becomes of it --- */

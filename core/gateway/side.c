@@ -112,31 +112,17 @@ static void done(void *arg, const struct pm_transfer_result *result)
 
 static const struct pm_transfer_events transfer_events = {.head = head, .data = data, .done = done};
 
-static void add_header(struct pm_side *s, const char *name, const char *value)
-{
-    char *line = pm_asprintf("%s: %s", name, value);
-    pm_strv_add(&s->headers, line, strlen(line));
-    free(line);
-}
-
 /* `address` is a local profile's. */
 static void send_question(struct pm_side *s, const char *address)
 {
     const char *key = s->g->states[s->target->index].key;
-    bool local = s->target->kind == PM_TARGET_LOCAL, socket = local && strncmp(address, "unix:", 5) == 0;
-    const char *base = !local ? s->target->base_url : socket ? "http://localhost" : address;
-    size_t n = strlen(base);
-    bool versioned = !local || (n > 3 && strcmp(base + n - 3, "/v1") == 0);
-    char *url = pm_asprintf("%s%s/chat/completions", base, versioned ? "" : "/v1");
-    add_header(s, "Content-Type", "application/json");
-    if (key) {
-        char *bearer = pm_asprintf("Bearer %s", key);
-        add_header(s, "Authorization", bearer);
-        free(bearer);
-    }
+    char *url = pm_target_url(s->target, address, "/v1/chat/completions");
+    pm_target_header(&s->headers, "Content-Type", "", "application/json");
+    if (key)
+        pm_target_header(&s->headers, "Authorization", "Bearer ", key);
     struct pm_transfer_spec spec = {.method = "POST",
                                     .url = url,
-                                    .unix_socket = socket ? address + strlen("unix:") : NULL,
+                                    .unix_socket = pm_target_socket(s->target, address),
                                     .ca_file = s->target->ca_file,
                                     .headers = &s->headers,
                                     .body = s->body.data,

@@ -46,6 +46,35 @@ const char *pm_wire_model(const struct pm_target *t, const char *asked)
     return own ? own : asked;
 }
 
+/* --- where it listens --- */
+
+const char *pm_target_socket(const struct pm_target *t, const char *address)
+{
+    static const char scheme[] = "unix:";
+    bool is = t->kind == PM_TARGET_LOCAL && strncmp(address, scheme, sizeof(scheme) - 1) == 0;
+    return is ? address + sizeof(scheme) - 1 : NULL;
+}
+
+char *pm_target_url(const struct pm_target *t, const char *address, const char *path)
+{
+    const char *base = t->kind != PM_TARGET_LOCAL     ? t->base_url
+                       : pm_target_socket(t, address) ? "http://localhost"
+                                                      : address;
+    size_t n = strlen(base);
+    bool versioned = n > 3 && strcmp(base + n - 3, "/v1") == 0;
+    /* An OpenAI base has the version in it, others have not; both are forgiven the other way. */
+    if ((t->kind == PM_TARGET_OPENAI || versioned) && strncmp(path, "/v1/", 4) == 0)
+        path += 3;
+    return pm_asprintf("%s%s", base, path);
+}
+
+void pm_target_header(struct pm_strv *headers, const char *name, const char *scheme, const char *value)
+{
+    char *line = pm_asprintf("%s: %s%s", name, scheme, value);
+    pm_strv_add(headers, line, strlen(line));
+    free(line);
+}
+
 /* --- the request --- */
 
 bool pm_wire_wants_usage(const struct pm_call *c)

@@ -26,7 +26,7 @@ static void draw(unsigned *count, size_t n, uint64_t *random)
         count[pm_random(random) % n]++;
 }
 
-static int by_value(const void *a, const void *b)
+int pm_measure_order(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -34,7 +34,7 @@ static int by_value(const void *a, const void *b)
 
 static void interval(double *values, struct pm_figure *out)
 {
-    qsort(values, SAMPLES, sizeof(*values), by_value);
+    qsort(values, SAMPLES, sizeof(*values), pm_measure_order);
     out->low = values[SAMPLES / 40];
     out->high = values[SAMPLES - 1 - SAMPLES / 40];
 }

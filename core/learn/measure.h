@@ -52,6 +52,9 @@ extern const int pm_coverages[5];
 void pm_measure_classes(const size_t *truth, const size_t *said, const double *confidence, size_t n, size_t classes,
                         uint64_t seed, struct pm_class_measure *out);
 
+/* For qsort: doubles by their value. */
+int pm_measure_order(const void *a, const void *b);
+
 /* The generator that everything random here and in the training comes from: splitmix64 (Steele, Lea, Flood 2014). */
 uint64_t pm_random(uint64_t *state);
 

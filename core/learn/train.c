@@ -22,7 +22,7 @@ enum { RIDGE_STEPS = 20, LEAST_LABELS = 100, FOLDS = 5 };
 static const double SLOPE = 0.05, HEAD_LAMBDA = 400;
 static const double TABLE_LAMBDA = 4, TABLE_PRIOR = 10;
 
-/* A prompt from elsewhere that stands for "none of these" counts so much less than one of the data's own. */
+/* Rows that stand for "none of these" are few, and count so many times. */
 static const double OUTSIDE_WEIGHT = 3;
 
 static const char outside_label[] = "oos";

@@ -9,8 +9,6 @@
 
 #include "core/route/policies.h"
 
-enum { PM_VERDICTS_MAX = 16 };
-
 struct pm_candidate {
     size_t target;                                  /* index into the input's targets */
     double score, benefit, waiting, leaving, price; /* the last three as positive costs */
