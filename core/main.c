@@ -6,6 +6,7 @@
 #include "core/base/text.h"
 #include "core/cli/cli.h"
 #include "core/gateway/gateway.h"
+#include "core/store/recorder.h"
 
 static int cmd_version(int argc, char **argv)
 {
@@ -28,6 +29,17 @@ static int cmd_worker(int argc, char **argv)
     return pm_gateway_run((int)fd[0], (int)fd[1], (int)fd[2], (int)fd[3]);
 }
 
+/* Started by the manager, too. */
+static int cmd_recorder(int argc, char **argv)
+{
+    long long fd;
+    if (argc != 2 || pm_int_parse(argv[0], 3, 1 << 20, &fd) < 0) {
+        fputs("pointsman: _recorder is started by `pointsman serve` only\n", stderr);
+        return 2;
+    }
+    return pm_recorder_run((int)fd, argv[1]);
+}
+
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
@@ -40,6 +52,7 @@ static const struct {
     {"unload", pm_cmd_unload, "unload a profile, or all"},
     {"route", pm_cmd_route, "what would be decided for a request, and why"},
     {"logs", pm_cmd_logs, "the last lines of the model servers"},
+    {"usage", pm_cmd_usage, "what was used: requests, tokens, cost"},
     {"plan", pm_cmd_plan, "where a model would go on this machine's devices"},
     {"check", pm_cmd_check, "what is wrong with the configuration"},
     {"key", pm_cmd_key, "keys: who may use what"},
@@ -49,6 +62,7 @@ static const struct {
     {"stop", pm_cmd_stop, "stop the running gateway"},
     {"version", cmd_version, "print the version"},
     {"_worker", cmd_worker, NULL},
+    {"_recorder", cmd_recorder, NULL},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(*commands) };

@@ -23,6 +23,7 @@ libcurl4-openssl-dev libcurl4-gnutls-dev libcurl4-nss-dev
 libpcre2-dev
 libssl-dev
 libhiredis-dev
+libsqlite3-dev
 libcjson-dev
 ca-certificates"
 readonly TEST_PACKAGES="
@@ -40,7 +41,7 @@ iproute2"
 
 # The same for machines without dpkg: commands, and modules of pkg-config.
 readonly BUILD_COMMANDS="cc make autoconf automake pkg-config"
-readonly BUILD_MODULES="libevent_core libevent_pthreads libcurl libpcre2-8 libcrypto hiredis libcjson"
+readonly BUILD_MODULES="libevent_core libevent_pthreads libcurl libpcre2-8 libcrypto hiredis sqlite3 libcjson"
 readonly TEST_COMMANDS="python3 openssl"
 readonly TEST_MODULES="cmocka"
 

@@ -144,6 +144,11 @@ void pm_channel_send_text(struct pm_channel *ch, enum pm_msg_type type, uint32_t
     pm_channel_send(ch, type, id, text, strlen(text));
 }
 
+size_t pm_channel_queued(const struct pm_channel *ch)
+{
+    return evbuffer_get_length(bufferevent_get_output(ch->bev));
+}
+
 bool pm_msg_struct(const struct pm_msg *msg, void *out, size_t size)
 {
     if (msg->len != size)

@@ -13,7 +13,7 @@
 #include "core/base/error.h"
 #include "core/loop/loop.h"
 
-enum { PM_CHANNEL_VERSION = 2, PM_CHANNEL_MESSAGE_MAX = 8 << 20, PM_CHANNEL_QUEUE_MAX = 32 << 20 };
+enum { PM_CHANNEL_VERSION = 3, PM_CHANNEL_MESSAGE_MAX = 8 << 20, PM_CHANNEL_QUEUE_MAX = 32 << 20 };
 
 enum pm_msg_type {
     /* worker to manager */
@@ -27,11 +27,21 @@ enum pm_msg_type {
     PM_MSG_STALL,        /* struct pm_msg_stall, with the id of a lease: nothing has come for long */
     PM_MSG_SHARED,       /* u32: 1 when it has its connection to Redis */
     PM_MSG_FEEDBACK,     /* text, both ways: feedback for whichever worker knows the request: id, score, key or - */
+    PM_MSG_RECORD,       /* JSON: a request that is over (docs/reference.md, Records); to the recorder with a number */
+    PM_MSG_LIVE,         /* JSON array: the requests under way */
+    PM_MSG_WATCHING,     /* u32, enum pm_watch bits: what its listeners want to hear */
+    /* recorder to manager */
+    PM_MSG_RECORDED, /* u32: the last number that is safe on disk */
+    PM_MSG_TROUBLE,  /* text: why it cannot go on; it ends then */
     /* manager to worker */
-    PM_MSG_DRAIN = 32,  /* u32: 1 when idle connections must close at once */
+    PM_MSG_DRAIN = 32,  /* u32: 1 when idle connections must close at once; to the recorder, empty: write and end */
     PM_MSG_STATE,       /* JSON: what the manager knows of each profile */
     PM_MSG_LEASE_GRANT, /* struct pm_msg_grant, with the id of the asking */
     PM_MSG_LEASE_DENY,  /* struct pm_msg_deny, with the id of the asking */
+    PM_MSG_WATCH,       /* u32, enum pm_watch bits: what anybody wants to hear */
+    PM_MSG_KEEP,        /* struct pm_msg_keep, to the recorder */
+    /* manager to workers and to those who asked to `watch`; the id is an enum pm_watch */
+    PM_MSG_EVENT, /* what has happened: a JSON object, or of logs lines `PROFILE\tTEXT` */
     /* command line or worker to manager, and the answer */
     PM_MSG_CONTROL = 64, /* JSON {"op": ...} */
     PM_MSG_REPLY         /* JSON {"ok": true, ...} or {"ok": false, "error": text}; id of the question */
@@ -46,6 +56,9 @@ struct pm_msg {
 
 enum { PM_PROFILE_ID_MAX = 128 };
 
+/* What can be heard as it happens. */
+enum pm_watch { PM_WATCH_EVENTS = 1, PM_WATCH_LOGS = 2 };
+
 /* Classes of requests, most urgent first. */
 enum pm_rank { PM_RANK_HIGH, PM_RANK_NORMAL, PM_RANK_LOW };
 
@@ -57,8 +70,13 @@ struct pm_msg_lease {
 };
 
 struct pm_msg_grant {
-    char address[256]; /* "unix:/path" or the beginning of a URL */
-    uint64_t waited_us;
+    char address[256];              /* "unix:/path" or the beginning of a URL */
+    uint64_t waited_us, loading_us; /* the second is a part of the first */
+};
+
+struct pm_msg_keep {
+    uint64_t keep_ms; /* 0 for ever */
+    uint64_t max_mib; /* 0 no limit */
 };
 
 struct pm_msg_stall {
@@ -108,6 +126,9 @@ void pm_channel_read_rest(struct pm_channel *ch);
 /* Queues a message. A channel that is already broken drops it: its owner is about to hear `closed`. */
 void pm_channel_send(struct pm_channel *ch, enum pm_msg_type type, uint32_t id, const void *data, size_t len);
 void pm_channel_send_text(struct pm_channel *ch, enum pm_msg_type type, uint32_t id, const char *text);
+
+/* Bytes that wait to be sent. */
+size_t pm_channel_queued(const struct pm_channel *ch);
 
 /* Copies the payload when it has exactly that size; false otherwise. */
 bool pm_msg_struct(const struct pm_msg *msg, void *out, size_t size);

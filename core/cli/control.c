@@ -1,4 +1,4 @@
-/* Subcommands that ask the manager: status, models, switch, unload, stop, logs. */
+/* Subcommands that ask the manager: status, models, switch, unload, stop. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,24 +229,4 @@ int pm_cmd_stop(int argc, char **argv)
     cJSON *question = pm_cli_question("stop", NULL);
     cJSON_AddBoolToObject(question, "keep", keep);
     return simple(state, question, "stopping", "");
-}
-
-int pm_cmd_logs(int argc, char **argv)
-{
-    static const char usage[] = "logs [ID] [--lines N] [--state DIR]";
-    const char *state = pm_cli_places()->state, *lines = "100";
-    const struct pm_cli_option options[] = {STATE_OPTION, {"--lines", &lines, NULL, "how many of the last"}, {0}};
-    struct pm_error err = {0};
-    long long n;
-    int words, rc = pm_cli_parse(usage, options, argc, argv, &words);
-    if (rc >= 0 || words > 1 || pm_int_parse(lines, 1, 100000, &n) < 0)
-        return rc >= 0 ? rc : too_many(usage);
-    cJSON *question = pm_cli_question("logs", words ? argv[0] : NULL);
-    cJSON_AddNumberToObject(question, "lines", (double)n);
-    cJSON *answer = pm_cli_ask(state, question, &err);
-    if (!answer)
-        return pm_cli_failed(&err);
-    fputs(pm_json_str(answer, "text"), stdout);
-    cJSON_Delete(answer);
-    return 0;
 }

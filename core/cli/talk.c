@@ -10,7 +10,7 @@
 
 #include "core/channel/channel.h"
 
-static int connect_to(const char *state_dir, struct pm_error *err)
+int pm_cli_connect(const char *state_dir, struct pm_error *err)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/control.sock", state_dir);
@@ -45,7 +45,7 @@ cJSON *pm_cli_ask(const char *state_dir, cJSON *question, struct pm_error *err)
 {
     char *text = pm_json_text(question), *answer = NULL;
     cJSON_Delete(question);
-    int fd = connect_to(state_dir, err);
+    int fd = pm_cli_connect(state_dir, err);
     int rc = fd < 0 ? PM_EIO : pm_channel_ask(fd, text, &answer, err);
     free(text);
     if (fd >= 0)

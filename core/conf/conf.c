@@ -65,6 +65,9 @@ struct pm_conf *pm_conf_parse(const struct pm_bundle *bundle, struct pm_diags *d
     conf->gateway.workers = 1;
     conf->gateway.max_body = 32;
     conf->gateway.cache_max = 64;
+    conf->gateway.usage = true;
+    conf->gateway.usage_keep_ms = 90ULL * 24 * 3600 * 1000;
+    conf->gateway.usage_max = 512;
     conf->gateway.keep_alive_ms = 75 * 1000;
     conf->gateway.silence_ms = 5 * 1000;
     conf->gateway.ping_ms = 10 * 1000;

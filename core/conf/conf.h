@@ -116,8 +116,12 @@ struct pm_gateway_conf {
     char *redis_password_env, *redis_prefix;
     char *keys; /* the keys file, NULL: in the state folder */
     long long workers;
-    long long max_body;  /* MiB */
-    long long cache_max; /* MiB of kept answers in each worker */
+    long long max_body;     /* MiB */
+    long long cache_max;    /* MiB of kept answers in each worker */
+    bool usage;             /* requests are recorded when they are over */
+    uint64_t usage_keep_ms; /* for so long, 0 for ever */
+    long long usage_max;    /* MiB of them, 0 no limit */
+    char *record;           /* no, prompts; NULL is no */
     char *log_level;
     uint64_t keep_alive_ms;
     uint64_t silence_ms, ping_ms; /* a stream that waits says something after the first, then every second */

@@ -50,6 +50,10 @@ static const struct pm_key gateway_keys[] = {
     {"KEEP_ALIVE", PM_KEY_DURATION, offsetof(struct pm_gateway_conf, keep_alive_ms), 0, 0, 0, NULL},
     {"SILENCE", PM_KEY_DURATION, offsetof(struct pm_gateway_conf, silence_ms), 0, 0, 0, NULL},
     {"PING", PM_KEY_DURATION, offsetof(struct pm_gateway_conf, ping_ms), 0, 0, 0, NULL},
+    {"USAGE", PM_KEY_BOOL, offsetof(struct pm_gateway_conf, usage), 0, 0, 0, NULL},
+    {"USAGE_KEEP", PM_KEY_DURATION, offsetof(struct pm_gateway_conf, usage_keep_ms), 0, 0, 0, NULL},
+    {"USAGE_MAX", PM_KEY_INT, offsetof(struct pm_gateway_conf, usage_max), 0, 1e6, 0, NULL},
+    {"RECORD", PM_KEY_WORD, offsetof(struct pm_gateway_conf, record), 0, 0, 0, "no prompts"},
     {"LOG_LEVEL", PM_KEY_WORD, offsetof(struct pm_gateway_conf, log_level), 0, 0, 0, "debug info warn error"},
 };
 

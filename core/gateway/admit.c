@@ -169,7 +169,7 @@ void pm_admit_charge(struct pm_call *c)
     /* Anthropic counts what came from its cache apart. */
     if (pm_protocol_is_anthropic(c->wire) && u->cached > 0)
         prompt += u->cached;
-    double cost = ((double)prompt * c->target->price_in + (double)output * c->target->price_out) / 1e6;
+    double cost = pm_call_cost(c->target, prompt, output);
     pm_limits_charge(c->g->limits, c->client->hash, pm_clock_wall_s(), prompt + output, cost);
     pm_shared_charge(c->g, c->client, prompt + output, cost);
 }

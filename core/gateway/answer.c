@@ -8,6 +8,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/gateway/call_priv.h"
+#include "core/gateway/review_priv.h"
 
 /* A stream is held back no longer than this, content or not. */
 enum { HELD_BYTES_MAX = 64 << 10, HELD_EVENTS_MAX = 64 };

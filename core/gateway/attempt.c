@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/gateway/call_priv.h"
+#include "core/gateway/review_priv.h"
 
 enum { CONNECT_LOCAL_MS = 2000, CONNECT_CLOUD_MS = 5000 };
 
@@ -270,6 +271,7 @@ static void granted(struct pm_call *c, const struct pm_msg *msg)
         return;
     }
     grant.address[sizeof(grant.address) - 1] = 0;
+    c->loading_us += grant.loading_us;
     send_request(c, grant.address);
 }
 

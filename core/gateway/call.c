@@ -7,6 +7,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/gateway/call_priv.h"
+#include "core/gateway/review_priv.h"
 #include "core/store/redis.h"
 
 enum { REFUSAL_MAX = 512 << 10 };
@@ -95,25 +96,13 @@ void pm_call_refuse(struct pm_call *c, int status, const char *code, const char 
     pm_buf_release(&body);
 }
 
-/* `model` of a query string; the caller frees. */
-static char *query_model(const char *query)
-{
-    while (*query) {
-        size_t len = strcspn(query, "&");
-        if (strncmp(query, "model=", 6) == 0)
-            return pm_percent_decoded(query + 6, len - 6);
-        query += len + (query[len] == '&');
-    }
-    return pm_strdup("");
-}
-
 /* Requests without a body of a known protocol: the model stands in the path or the query. */
 static void read_native(struct pm_call *c, const char *rest)
 {
     const struct pm_http_head *head = pm_exchange_head(c->x);
     c->api = (struct pm_api_request){.protocol = PM_PROTO_NATIVE, .body = "", .model = ""};
     if (c->endpoint->upstream) {
-        c->model = query_model(head->query);
+        c->model = pm_query_value(head, "model");
         c->upstream_path = pm_strdup(c->endpoint->upstream);
     } else {
         /* /upstream/{profile}/path?query: the longest id that the path begins with, since ids may hold a slash. */

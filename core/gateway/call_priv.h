@@ -62,6 +62,7 @@ struct pm_call {
     char response_id[128]; /* of the responses API, as the answerer says */
     char own_id[128];      /* and as the caller is told where it has none of the answerer's */
     uint64_t queued_us;    /* waited for slots so far, at all targets */
+    uint64_t loading_us;   /* the part of it in which the target was being loaded */
 
     int status; /* of the answer under way */
     bool is_sse, committed, ended;
@@ -188,27 +189,6 @@ void pm_resume_note(struct pm_call *c, const char *data, size_t len);
 /* The stream broke off, or has fallen silent: true when the request goes out again, and the call goes on. */
 bool pm_resume_start(struct pm_call *c, const char *why, bool silent);
 
-/* review.c: answers that a policy sees before the caller does */
-void pm_review_init(struct pm_call *c);
-/* An attempt begins: is its answer one to be held back? */
-void pm_review_attempt(struct pm_call *c);
-void pm_review_release(struct pm_call *c);
-/* Is the target of this attempt to be asked for the probabilities of its tokens? */
-bool pm_review_wants_logprobs(const struct pm_call *c);
-/* The answer is complete: `body` is a whole one (NULL: a stream, which stands in c->held). The call goes on when the
- * policy has decided. */
-void pm_review_begin(struct pm_call *c, const char *body);
-/* Nothing else could answer: true when an answer that was turned down goes out after all. */
-bool pm_review_restore(struct pm_call *c);
-
-/* side.c: a question to a model beside the call */
-struct pm_side;
-/* Asks a target that speaks chat; NULL when it cannot be asked. `answered` is called once, with NULL when it failed.
- */
-struct pm_side *pm_side_ask(struct pm_call *c, const struct pm_target *t, const struct pm_review_question *q,
-                            void (*answered)(struct pm_call *c, const char *text));
-void pm_side_cancel(struct pm_side *s);
-
 /* feedback.c */
 /* It was answered: what is said of it later finds it. */
 void pm_feedback_note(struct pm_call *c, int status, double total_ms);
@@ -239,6 +219,14 @@ void pm_answer_reset(struct pm_call *c);
 void pm_answer_headers(struct pm_call *c);
 /* Where the status asks clients to come again: when. Never 0, on which agents burn their tries at once. */
 void pm_answer_retry_after(struct pm_call *c, int status);
+
+/* journal.c */
+/* It is over: to the recorder, and to those who watch. */
+void pm_journal_record(struct pm_call *c, int status, uint64_t now);
+/* All of the prompt, what came from a cache too; below 0 when nobody told. */
+long long pm_call_prompt_tokens(const struct pm_call *c);
+/* In the currency of the prices. */
+double pm_call_cost(const struct pm_target *t, long long prompt, long long output);
 
 /* record.c */
 /* The target of this attempt has given an answer: a cloud's breaker hears it. */

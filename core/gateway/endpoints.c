@@ -9,7 +9,6 @@
 #include "core/base/clock.h"
 #include "core/gateway/gateway_priv.h"
 
-#define HEAD (1u << PM_HTTP_HEAD)
 #define GET  (1u << PM_HTTP_GET | 1u << PM_HTTP_HEAD)
 #define POST (1u << PM_HTTP_POST)
 #define ANY  0x7fu
@@ -111,12 +110,18 @@ static const struct pm_endpoint endpoints[] = {
     {"/running", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_running, PM_ACCESS_KEY},
     {"/unload", GET | POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_unload_all, PM_ACCESS_ADMIN},
     {"/logs", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_logs, PM_ACCESS_ADMIN},
+    {"/logs/stream", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_log_stream, PM_ACCESS_ADMIN},
     {"/health", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_health, PM_ACCESS_ALL},
     {"/metrics", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_metrics, PM_ACCESS_ADMIN},
     {"/api/status", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_status, PM_ACCESS_KEY},
+    {"/api/events", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_event_stream, PM_ACCESS_ADMIN},
+    {"/api/usage", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_usage, PM_ACCESS_ADMIN},
+    {"/api/requests", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_requests, PM_ACCESS_ADMIN},
+    {"/api/requests/*", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_requests, PM_ACCESS_ADMIN},
     {"/api/hello", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_hello, PM_ACCESS_ALL},
-    {"/", HEAD, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_hello, PM_ACCESS_ALL},
-    {"/", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, answer_hello, PM_ACCESS_KEY},
+    {"/api/pin", POST, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_pin, PM_ACCESS_ADMIN},
+    {"/", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_page, PM_ACCESS_ALL},
+    {"/web/*", GET, PM_ENDPOINT_LOCAL, PM_PROTO_NATIVE, NULL, pm_answer_page_file, PM_ACCESS_ALL},
 };
 
 enum { ENDPOINTS = sizeof(endpoints) / sizeof(*endpoints) };

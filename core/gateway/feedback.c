@@ -131,6 +131,7 @@ void pm_answer_feedback(struct pm_gateway *g, struct pm_exchange *x, const char 
         return;
     }
     bool here = take(g, id, client, score);
+    pm_journal_said(g, id, score, pm_json_str(root, "label"), client);
     if (!here)
         send_round(g, id, client, score);
     answer = cJSON_CreateObject();

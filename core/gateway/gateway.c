@@ -175,6 +175,7 @@ static int configure(struct pm_gateway *g, int bundle_fd)
     if (g->conf->gateway.log_level && pm_log_level_parse(g->conf->gateway.log_level, &level) == PM_OK)
         pm_log_init("worker", level);
     init_targets(g);
+    g->records_prompts = g->conf->gateway.record && strcmp(g->conf->gateway.record, "prompts") == 0;
     if (g->conf->gateway.cache_max)
         g->cache = pm_cache_new((size_t)g->conf->gateway.cache_max << 20);
     return load_policies(g);
@@ -242,7 +243,7 @@ static void drain(struct pm_gateway *g, bool now)
 static void message(void *arg, const struct pm_msg *msg)
 {
     struct pm_gateway *g = arg;
-    uint32_t now = 0;
+    uint32_t now = 0, kinds = 0;
     switch (msg->type) {
     case PM_MSG_STATE:
         pm_gateway_state(g, msg->data);
@@ -259,6 +260,13 @@ static void message(void *arg, const struct pm_msg *msg)
         break;
     case PM_MSG_REPLY:
         pm_question_answered(g, msg);
+        break;
+    case PM_MSG_WATCH:
+        if (pm_msg_struct(msg, &kinds, sizeof(kinds)))
+            pm_journal_watched(g, kinds);
+        break;
+    case PM_MSG_EVENT:
+        pm_listeners_event(g, msg);
         break;
     default:
         pm_log(PM_LOG_WARN, "the manager sent an unknown message %d", (int)msg->type);
@@ -377,6 +385,9 @@ static void release(struct pm_gateway *g)
     pm_loop_settle(g->loop);
     pm_upstream_free(g->up);
     pm_timer_release(&g->flush_metrics);
+    pm_timer_release(&g->live);
+    free(g->last_status);
+    free(g->last_live);
     pm_metrics_free(g->metrics);
     release_targets(g);
     pm_sessions_free(g->sessions);
@@ -397,6 +408,7 @@ int pm_gateway_run(int channel_fd, int bundle_fd, int listen_fd, int state_fd)
     g.channel = pm_channel_new(g.loop, channel_fd, &events, &g);
     g.metrics = pm_metrics_new();
     pm_timer_init(&g.flush_metrics, g.loop, flush_metrics, &g);
+    pm_journal_init(&g);
     if (getrandom(&g.request_base, sizeof(g.request_base), 0) < 0)
         g.request_base = pm_clock_us();
     struct pm_error err = {0};

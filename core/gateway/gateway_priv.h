@@ -11,6 +11,7 @@
  *   a policy looks at it first          review.c, side.c     pm_review_begin
  *   it broke off: the same once more    resume.c             pm_resume_start
  *   log, count, tell the policies       record.c             pm_call_end
+ *   tell the recorder, and who watches  journal.c            pm_journal_record (channel; core/store)
  */
 #ifndef PM_GATEWAY_GATEWAY_PRIV_H
 #define PM_GATEWAY_GATEWAY_PRIV_H
@@ -58,7 +59,11 @@ struct pm_gateway {
     struct pm_cache *cache;   /* of answers, NULL for none */
     struct pm_redis *redis;   /* shared with other gateways, NULL for none */
     struct pm_limits *limits; /* of keys; NULL when they cannot be kept */
-    struct pm_timer flush_metrics;
+    struct pm_timer flush_metrics, live;
+    uint32_t watched;                /* enum pm_watch bits: what anybody wants to hear */
+    uint32_t wanted;                 /* the part of it that listeners here want */
+    bool told_live;                  /* that some requests are under way */
+    bool records_prompts;            /* RECORD=prompts */
     struct pm_target_state *states;  /* by index of conf->targets */
     struct pm_route *direct;         /* by index: the route of a target that is asked for by its own id */
     struct pm_share *shares;         /* by index of conf->routes */
@@ -75,7 +80,8 @@ struct pm_gateway {
     size_t n_rated;
     struct pm_side *sides; /* questions of policies to models */
     struct pm_question *questions;
-    struct pm_listener *listeners; /* of GET /models/sse */
+    struct pm_listener *listeners; /* of streams of events */
+    char *last_status, *last_live; /* events that a new listener is told at once */
     bool accepting, draining, drain_now;
     int64_t started_s;
     int exit_code;
@@ -152,10 +158,13 @@ const char *pm_path_rest(const char *path);
 /* models.c */
 /* RFC 3986, 2.1; a malformed escape stays as it is. The caller frees. */
 char *pm_percent_decoded(const char *text, size_t len);
+/* The value that the address gives `name` after its `?`, decoded; NULL when there is none. The caller frees. */
+char *pm_query_value(const struct pm_http_head *head, const char *name);
 void pm_answer_models(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
 void pm_answer_model(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
 void pm_answer_running(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
 void pm_answer_load(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
+void pm_answer_pin(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
 void pm_answer_unload(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
 void pm_answer_unload_all(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
 /* "unknown model x: did you mean y? Known are ..." */
@@ -164,8 +173,28 @@ void pm_unknown_model_text(const struct pm_gateway *g, const char *model, struct
 /* Why the target cannot be used now, or NULL. */
 const char *pm_target_down(const struct pm_target_state *s);
 
+/* page.c */
+void pm_answer_page(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
+void pm_answer_page_file(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
+
+/* usage.c */
+void pm_answer_usage(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
+void pm_answer_requests(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
+
+/* journal.c */
+void pm_journal_init(struct pm_gateway *g);
+/* What anybody wants to hear from now on. */
+void pm_journal_watched(struct pm_gateway *g, uint32_t kinds);
+/* Somebody has said how good an answer was. */
+void pm_journal_said(struct pm_gateway *g, const char *id, double score, const char *label,
+                     const struct pm_user *client);
+
 /* events.c */
 void pm_answer_models_sse(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
+void pm_answer_event_stream(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
+void pm_answer_log_stream(struct pm_gateway *g, struct pm_exchange *x, const char *rest);
+/* PM_MSG_EVENT of the manager. */
+void pm_listeners_event(struct pm_gateway *g, const struct pm_msg *msg);
 /* Something has changed for that target. */
 void pm_listeners_tell(struct pm_gateway *g, size_t target);
 void pm_listeners_end(struct pm_gateway *g);

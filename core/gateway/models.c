@@ -155,6 +155,19 @@ char *pm_percent_decoded(const char *text, size_t len)
     return out;
 }
 
+char *pm_query_value(const struct pm_http_head *head, const char *name)
+{
+    const char *query = head->query;
+    size_t n = strlen(name);
+    while (*query) {
+        size_t len = strcspn(query, "&");
+        if (strncmp(query, name, n) == 0 && query[n] == '=')
+            return pm_percent_decoded(query + n + 1, len - n - 1);
+        query += len + (query[len] == '&');
+    }
+    return NULL;
+}
+
 void pm_unknown_model_text(const struct pm_gateway *g, const char *model, struct pm_buf *out)
 {
     struct pm_strv names = {0};
@@ -254,6 +267,7 @@ static cJSON *profile_question(struct pm_gateway *g, struct pm_exchange *x, cons
         question = cJSON_CreateObject();
         cJSON_AddStringToObject(question, "op", op);
         cJSON_AddStringToObject(question, "id", id);
+        cJSON_AddBoolToObject(question, "on", pm_json_true(root, "on"));
     }
     cJSON_Delete(root);
     return question;
@@ -277,6 +291,15 @@ void pm_answer_unload(struct pm_gateway *g, struct pm_exchange *x, const char *r
 {
     (void)rest;
     cJSON *question = profile_question(g, x, "unload");
+    if (question)
+        pm_ask_manager(g, x, question, done);
+}
+
+/* {"model": id, "on": true or false} */
+void pm_answer_pin(struct pm_gateway *g, struct pm_exchange *x, const char *rest)
+{
+    (void)rest;
+    cJSON *question = profile_question(g, x, "pin");
     if (question)
         pm_ask_manager(g, x, question, done);
 }

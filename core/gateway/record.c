@@ -34,7 +34,7 @@ static void log_call(const struct pm_call *c, int status, uint64_t now)
     field_ms(&f, "wait_ms", c->wait_us);
     if (c->first_us)
         field_ms(&f, "first_ms", c->first_us - c->start_us);
-    field_count(&f, "prompt_tokens", c->usage.prompt);
+    field_count(&f, "prompt_tokens", pm_call_prompt_tokens(c));
     field_count(&f, "cached_tokens", c->usage.cached);
     field_count(&f, "output_tokens", c->usage.output);
     if (c->prefix_break >= 0)
@@ -95,7 +95,7 @@ static void count_call(struct pm_call *c, int status, uint64_t now)
     if (c->first_us)
         pm_metrics_observe(g->metrics, "gen_ai_server_time_to_first_token_seconds", labels.data,
                            (double)(c->first_us - c->start_us) / 1e6);
-    count_tokens(g, labels.data, "input", c->usage.prompt);
+    count_tokens(g, labels.data, "input", pm_call_prompt_tokens(c));
     count_tokens(g, labels.data, "output", c->usage.output);
     pm_buf_release(&labels);
 }
@@ -139,11 +139,10 @@ static void count_prefix(const struct pm_call *c)
     long long cached = c->usage.cached > 0 ? c->usage.cached : 0;
     if (!c->target || c->target->kind != PM_TARGET_LOCAL || c->cache_hit || c->usage.prompt <= 0)
         return;
-    /* Anthropic's count leaves out what came from the cache. */
-    double prompt = (double)c->usage.prompt + (pm_protocol_is_anthropic(c->wire) ? (double)cached : 0);
     pm_buf_init(&labels, 512);
     pm_metrics_label(&labels, "target", c->target->id);
-    pm_metrics_observe(c->g->metrics, "pointsman_prefix_reuse_ratio", labels.data, (double)cached / prompt);
+    pm_metrics_observe(c->g->metrics, "pointsman_prefix_reuse_ratio", labels.data,
+                       (double)cached / (double)pm_call_prompt_tokens(c));
     if (c->prefix_break >= 0)
         pm_metrics_observe(c->g->metrics, "pointsman_prefix_break_bytes", labels.data, (double)c->prefix_break);
     pm_buf_release(&labels);
@@ -175,6 +174,7 @@ void pm_call_end(struct pm_call *c, int status)
     bool good = status >= 200 && status < 300;
     log_call(c, status, now);
     count_call(c, status, now);
+    pm_journal_record(c, status, now);
     count_policies(c);
     count_mended(c);
     if (good)

@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/gateway/call_priv.h"
+#include "core/gateway/review_priv.h"
 
 /* Questions about one answer. */
 enum { ROUNDS_MAX = 3 };

@@ -6,6 +6,7 @@
 
 #include "core/base/alloc.h"
 #include "core/gateway/call_priv.h"
+#include "core/gateway/review_priv.h"
 
 enum { SIDE_MS = 30000, CONNECT_MS = 2000, ANSWER_MAX = 256 << 10, OUTPUT_TOKENS = 64 };
 

@@ -5,6 +5,7 @@
 
 #include "core/base/alloc.h"
 #include "core/gateway/call_priv.h"
+#include "core/gateway/review_priv.h"
 
 static const enum pm_protocol protocols[] = {
     [PM_WIRE_CHAT] = PM_PROTO_CHAT, [PM_WIRE_RESPONSES] = PM_PROTO_RESPONSES, [PM_WIRE_MESSAGES] = PM_PROTO_MESSAGES};

@@ -30,7 +30,7 @@ static void reply_ok(struct pm_channel *ch, uint32_t id)
     reply(ch, id, answer);
 }
 
-static void reply_error(struct pm_channel *ch, uint32_t id, const char *error)
+void pm_control_refuse(struct pm_channel *ch, uint32_t id, const char *error)
 {
     cJSON *answer = cJSON_CreateObject();
     cJSON_AddBoolToObject(answer, "ok", false);
@@ -71,7 +71,7 @@ static struct pm_profile *need_profile(struct pm_manager *m, struct pm_channel *
     near = name ? pm_nearest(name, names, n) : NULL;
     char *text = pm_asprintf("there is no profile %s%s%s%s", name ? name : "without a name",
                              near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
-    reply_error(ch, id, text);
+    pm_control_refuse(ch, id, text);
     free(text);
     return NULL;
 }
@@ -97,7 +97,7 @@ static void op_switch(struct pm_manager *m, struct pm_channel *ch, uint32_t id, 
     }
     pm_profile_want(p);
     if (p->state == PM_FAILED && !p->wanted)
-        reply_error(ch, id, p->reason);
+        pm_control_refuse(ch, id, p->reason);
     else
         reply_ok(ch, id);
 }
@@ -115,10 +115,19 @@ static void op_unload(struct pm_manager *m, struct pm_channel *ch, uint32_t id, 
     if (!p)
         return;
     if (p->state == PM_OFF) {
-        reply_error(ch, id, "the profile is not loaded");
+        pm_control_refuse(ch, id, "the profile is not loaded");
         return;
     }
     pm_profile_unload(p, "manual");
+    reply_ok(ch, id);
+}
+
+static void op_pin(struct pm_manager *m, struct pm_channel *ch, uint32_t id, const cJSON *question)
+{
+    struct pm_profile *p = need_profile(m, ch, id, pm_json_str(question, "id"));
+    if (!p)
+        return;
+    pm_profile_pin(p, pm_json_true(question, "on"));
     reply_ok(ch, id);
 }
 
@@ -170,14 +179,14 @@ void pm_control_message(struct pm_manager *m, struct pm_channel *ch, const struc
     cJSON *question = cJSON_ParseWithLength(msg->data, msg->len);
     const char *op = pm_json_str(question, "op");
     if (!op) {
-        reply_error(ch, msg->id, "not a question: {\"op\": ...} is expected");
+        pm_control_refuse(ch, msg->id, "not a question: {\"op\": ...} is expected");
     } else if (strcmp(op, "status") == 0) {
         reply_with(ch, msg->id, "status", pm_status_json(m));
     } else if (strcmp(op, "models") == 0) {
         if (m->current)
             reply_with(ch, msg->id, "models", pm_models_json(m));
         else
-            reply_error(ch, msg->id, "not ready yet");
+            pm_control_refuse(ch, msg->id, "not ready yet");
     } else if (strcmp(op, "switch") == 0) {
         op_switch(m, ch, msg->id, question);
     } else if (strcmp(op, "unload") == 0) {
@@ -188,6 +197,10 @@ void pm_control_message(struct pm_manager *m, struct pm_channel *ch, const struc
         op_metrics(m, ch, msg->id);
     } else if (strcmp(op, "keys") == 0) {
         reply_keys(m, ch, msg->id);
+    } else if (strcmp(op, "usage") == 0) {
+        pm_recording_ask(m, ch, msg->id, question);
+    } else if (strcmp(op, "pin") == 0) {
+        op_pin(m, ch, msg->id, question);
     } else if (strcmp(op, "reload") == 0) {
         pm_manager_reload(m);
         reply_ok(ch, msg->id);
@@ -195,7 +208,7 @@ void pm_control_message(struct pm_manager *m, struct pm_channel *ch, const struc
         reply_ok(ch, msg->id);
         pm_manager_stop(m, pm_json_true(question, "keep"));
     } else {
-        reply_error(ch, msg->id, "unknown operation: is the other side of another version?");
+        pm_control_refuse(ch, msg->id, "unknown operation: is the other side of another version?");
     }
     cJSON_Delete(question);
 }
@@ -217,7 +230,7 @@ void pm_control_profile_changed(struct pm_profile *p)
         if (p->state == PM_READY)
             reply_ok(w->channel, w->id);
         else
-            reply_error(w->channel, w->id, p->reason);
+            pm_control_refuse(w->channel, w->id, p->reason);
         free(w->profile);
         free(w);
     }
@@ -240,8 +253,11 @@ void pm_control_forget(struct pm_manager *m, const struct pm_channel *ch)
 static void client_message(void *arg, const struct pm_msg *msg)
 {
     struct pm_client *c = arg;
+    uint32_t kinds;
     if (msg->type == PM_MSG_CONTROL)
         pm_control_message(c->m, c->channel, msg);
+    else if (msg->type == PM_MSG_WATCHING && pm_msg_struct(msg, &kinds, sizeof(kinds)))
+        pm_watch_client(c, kinds);
 }
 
 static void client_closed(void *arg, const char *why)
@@ -254,6 +270,8 @@ static void client_closed(void *arg, const char *why)
     if (*at)
         *at = c->next;
     pm_control_forget(c->m, c->channel);
+    pm_recording_forget(c->m, c->channel);
+    pm_watch_gone(c->m);
     pm_channel_free(c->channel);
     pm_loop_defer(c->m->loop, free, c);
 }

@@ -13,9 +13,14 @@
 enum { CARDS_MAX = 16 };
 
 /* NVML API reference: nvmlInit_v2, nvmlDeviceGetCount_v2, nvmlDeviceGetHandleByIndex_v2, nvmlDeviceGetName,
- * nvmlDeviceGetMemoryInfo; a return value of 0 is success. */
+ * nvmlDeviceGetMemoryInfo, nvmlDeviceGetUtilizationRates, nvmlDeviceGetPowerUsage (milliwatts),
+ * nvmlDeviceGetTemperature (sensor 0 is the chip's); a return value of 0 is success. */
 struct nvml_memory {
     unsigned long long total, free, used; /* bytes */
+};
+
+struct nvml_utilization {
+    unsigned gpu, memory; /* per cent of the last period */
 };
 
 struct nvml {
@@ -26,6 +31,10 @@ struct nvml {
     int (*handle)(unsigned index, void **device);
     int (*name)(void *device, char *name, unsigned length);
     int (*memory)(void *device, struct nvml_memory *memory);
+    /* Without these it does as well. */
+    int (*utilization)(void *device, struct nvml_utilization *utilization);
+    int (*power)(void *device, unsigned *milliwatts);
+    int (*temperature)(void *device, int sensor, unsigned *celsius);
     unsigned n;
 };
 
@@ -53,6 +62,9 @@ static void open_nvml(struct nvml *v)
     find(v->library, "nvmlDeviceGetHandleByIndex_v2", &v->handle);
     find(v->library, "nvmlDeviceGetName", &v->name);
     find(v->library, "nvmlDeviceGetMemoryInfo", &v->memory);
+    find(v->library, "nvmlDeviceGetUtilizationRates", &v->utilization);
+    find(v->library, "nvmlDeviceGetPowerUsage", &v->power);
+    find(v->library, "nvmlDeviceGetTemperature", &v->temperature);
     if (v->init && v->shutdown && v->count && v->handle && v->name && v->memory && v->init() == 0) {
         if (v->count(&v->n) == 0 && v->n)
             return;
@@ -126,6 +138,37 @@ void pm_devices_free(struct pm_devices *d)
     free(d);
 }
 
+static void read_nvml_use(const struct nvml *v, void *handle, struct pm_device *out)
+{
+    struct nvml_utilization use;
+    unsigned number;
+    out->use_percent = v->utilization && v->utilization(handle, &use) == 0 ? (int)use.gpu : -1;
+    out->power_w = v->power && v->power(handle, &number) == 0 ? (int)(number / 1000) : -1;
+    out->temperature_c = v->temperature && v->temperature(handle, 0, &number) == 0 ? (int)number : -1;
+}
+
+/* amdgpu's sensors: microwatts and thousandths of a degree (kernel documentation, amdgpu, hwmon interfaces). */
+static void read_amd_use(const char *card, struct pm_device *out)
+{
+    char *path = pm_asprintf("%s/hwmon", card);
+    DIR *dir = opendir(path);
+    struct dirent *e;
+    out->use_percent = (int)read_number(card, "gpu_busy_percent");
+    out->power_w = out->temperature_c = -1;
+    while (dir && (e = readdir(dir))) {
+        if (strncmp(e->d_name, "hwmon", 5) != 0)
+            continue;
+        char *sensors = pm_asprintf("%s/%s", path, e->d_name);
+        long long power = read_number(sensors, "power1_average"), heat = read_number(sensors, "temp1_input");
+        out->power_w = power >= 0 ? (int)(power / 1000000) : -1;
+        out->temperature_c = heat >= 0 ? (int)(heat / 1000) : -1;
+        free(sensors);
+    }
+    if (dir)
+        closedir(dir);
+    free(path);
+}
+
 size_t pm_devices_read(const struct pm_devices *d, struct pm_device *out, size_t max)
 {
     size_t n = 0;
@@ -138,6 +181,7 @@ size_t pm_devices_read(const struct pm_devices *d, struct pm_device *out, size_t
                                     .free_mib = (long long)(memory.free >> 20)};
         if (d->nvml.name(handle, out[n].name, sizeof(out[n].name)) != 0)
             snprintf(out[n].name, sizeof(out[n].name), "NVIDIA %u", i);
+        read_nvml_use(&d->nvml, handle, &out[n]);
         n++;
     }
     for (size_t i = 0; i < d->n_cards && n < max; i++) {
@@ -148,6 +192,7 @@ size_t pm_devices_read(const struct pm_devices *d, struct pm_device *out, size_t
         long long left = used > 0 ? total - used : total;
         out[n] = (struct pm_device){.total_mib = total >> 20, .free_mib = left > 0 ? left >> 20 : 0};
         snprintf(out[n].name, sizeof(out[n].name), "AMD %zu", i);
+        read_amd_use(d->cards[i], &out[n]);
         n++;
     }
     return n;

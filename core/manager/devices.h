@@ -10,6 +10,7 @@ struct pm_devices;
 struct pm_device {
     char name[64];
     long long total_mib, free_mib;
+    int use_percent, power_w, temperature_c; /* -1: not told */
 };
 
 /* NULL when no device was found that tells its memory. `sysfs` is "/sys" but for tests. */

@@ -78,7 +78,7 @@ bool pm_health_out_of_memory(struct pm_profile *p, const char *said, char *why, 
     char needs[160];
     bool beside_others = false;
     for (const struct pm_profile *o = p->m->profiles; o; o = o->next)
-        beside_others |= o != p && o->server && !(o->conf && o->conf->pin);
+        beside_others |= o != p && o->server && !pm_profile_is_pinned(o);
     /* Once more with all that can go gone: what was thought to fit together may not. */
     if (beside_others && !p->alone) {
         p->alone = true;

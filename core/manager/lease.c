@@ -220,6 +220,14 @@ static struct pm_lease *next_waiter(const struct pm_profile *p, uint64_t now)
     return best;
 }
 
+/* The part of its wait in which its profile was being loaded. */
+static uint64_t loaded_while(const struct pm_profile *p, const struct pm_lease *l, uint64_t now)
+{
+    uint64_t from = p->load_start_us / 1000, to = p->ready_since_ms;
+    from = from > l->asked_ms ? from : l->asked_ms;
+    return from && to > from && to <= now ? to - from : 0;
+}
+
 static void grant_one(struct pm_profile *p, struct pm_lease *l, uint64_t now)
 {
     struct pm_msg_grant grant = {0};
@@ -230,6 +238,7 @@ static void grant_one(struct pm_profile *p, struct pm_lease *l, uint64_t now)
     p->leases++;
     p->last_used_ms = now;
     grant.waited_us = (now - l->asked_ms) * 1000;
+    grant.loading_us = loaded_while(p, l, now) * 1000;
     snprintf(grant.address, sizeof(grant.address), "%s", pm_server_address(p->server));
     pm_profile_observe(p, "pointsman_queue_wait_seconds", (double)(now - l->asked_ms) / 1000);
     pm_channel_send(l->worker->channel, PM_MSG_LEASE_GRANT, l->id, &grant, sizeof(grant));

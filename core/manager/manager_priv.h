@@ -34,8 +34,10 @@ struct pm_worker {
     pid_t pid;
     struct pm_child *child;
     struct pm_channel *channel;
-    uint32_t shared; /* 1: it has its connection to Redis */
-    char *stage;     /* the file whose code it was about to run */
+    uint32_t shared;  /* 1: it has its connection to Redis */
+    uint32_t watches; /* enum pm_watch bits: what its listeners want */
+    char *live;       /* its requests under way, a JSON array; NULL none */
+    char *stage;      /* the file whose code it was about to run */
     char *failed_plugin, *failure;
 };
 
@@ -44,6 +46,7 @@ struct pm_client {
     struct pm_manager *m;
     struct pm_client *next;
     struct pm_channel *channel;
+    uint32_t watches; /* enum pm_watch bits */
 };
 
 /* `switch --wait`: answered when the profile is up or has failed. */
@@ -92,6 +95,8 @@ struct pm_manager {
     bool scheduling, schedule_again;
 
     struct pm_client *clients;
+    struct pm_watches *watches;
+    struct pm_recording *recording; /* NULL before the first configuration */
     struct pm_waiting_reply *waiting_replies;
     struct pm_metrics *metrics;
 
@@ -120,7 +125,36 @@ int pm_control_open(struct pm_manager *m, struct pm_error *err) PM_MUST;
 void pm_control_close(struct pm_manager *m);
 void pm_control_message(struct pm_manager *m, struct pm_channel *ch, const struct pm_msg *msg);
 void pm_control_profile_changed(struct pm_profile *p);
+void pm_control_refuse(struct pm_channel *ch, uint32_t id, const char *error);
 void pm_control_forget(struct pm_manager *m, const struct pm_channel *ch);
+
+/* watch.c */
+void pm_watches_init(struct pm_manager *m);
+void pm_watches_free(struct pm_manager *m);
+/* They want to hear that from now on (enum pm_watch bits), and all there is to know at once. */
+void pm_watch_client(struct pm_client *c, uint32_t kinds);
+void pm_watch_by_worker(struct pm_worker *w, uint32_t kinds);
+/* Somebody has gone who may have watched. */
+void pm_watch_gone(struct pm_manager *m);
+/* Tells a worker whether anybody watches. */
+void pm_watch_worker(struct pm_worker *w);
+void pm_watch_live(struct pm_worker *w, const char *list, size_t len);
+void pm_watch_record(struct pm_manager *m, const char *record, size_t len);
+void pm_watch_log(const struct pm_profile *p, const char *line);
+void pm_watch_state(const struct pm_profile *p, const char *from, const char *to, const char *why);
+
+/* recording.c */
+/* As the configuration has it now. */
+void pm_recording_configure(struct pm_manager *m);
+void pm_recording_add(struct pm_manager *m, const char *text, size_t len);
+/* Hands a question on (pm_records_ask); the answer goes to the asker. */
+void pm_recording_ask(struct pm_manager *m, struct pm_channel *ch, uint32_t id, const cJSON *question);
+/* The asker has gone. */
+void pm_recording_forget(struct pm_manager *m, const struct pm_channel *ch);
+cJSON *pm_recording_json(const struct pm_manager *m);
+/* Has it ended? Asks it to; pm_manager_maybe_end follows. */
+bool pm_recording_end(struct pm_manager *m);
+void pm_recording_free(struct pm_manager *m);
 
 /* status.c */
 cJSON *pm_status_json(const struct pm_manager *m);

@@ -83,7 +83,7 @@ static void claim_all(struct pm_profile *p)
     struct pm_need all = {.ram = p->m->capacity.ram};
     memcpy(all.device, p->m->capacity.device, sizeof(all.device));
     for (const struct pm_profile *o = p->m->profiles; o; o = o->next) {
-        if (o == p || !o->server || !o->conf || !o->conf->pin)
+        if (o == p || !o->server || !pm_profile_is_pinned(o))
             continue;
         all.ram -= o->need.ram;
         for (size_t d = 0; d < PM_DEVICES_MAX; d++)

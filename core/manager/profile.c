@@ -39,6 +39,18 @@ struct pm_profile *pm_profile_find(const struct pm_manager *m, const char *id)
     return NULL;
 }
 
+bool pm_profile_is_pinned(const struct pm_profile *p)
+{
+    return p->conf && (p->pin_by_hand ? p->pin_by_hand > 0 : p->conf->pin);
+}
+
+void pm_profile_pin(struct pm_profile *p, bool on)
+{
+    p->pin_by_hand = on ? 1 : -1;
+    pm_status_publish(p->m, false);
+    pm_profiles_schedule(p->m);
+}
+
 /* The only place where a state changes. */
 static void enter(struct pm_profile *p, enum pm_profile_state state, const char *why)
 {
@@ -51,6 +63,7 @@ static void enter(struct pm_profile *p, enum pm_profile_state state, const char 
         pm_log_field(&fields, "why", why);
     pm_log_fields(state == PM_FAILED ? PM_LOG_WARN : PM_LOG_INFO, "profile", &fields);
     pm_buf_release(&fields);
+    pm_watch_state(p, state_names[p->state], state_names[state], why);
     p->state = state;
     if (why && why != p->reason)
         snprintf(p->reason, sizeof(p->reason), "%s", why);
@@ -177,6 +190,7 @@ static void server_line(void *arg, const char *line)
 {
     struct pm_profile *p = arg;
     pm_measure_line(&p->measure, line);
+    pm_watch_log(p, line);
 }
 
 static void server_progress(void *arg, double share)
@@ -331,7 +345,7 @@ static void describe(const struct pm_profile *p, uint64_t now, struct pm_sched_p
     if (!p->waiting && p->wanted)
         w = (struct pm_waiters){.oldest_ms = p->wanted_since_ms, .rank = PM_RANK_NORMAL, .due_ms = PM_SCHED_NEVER_DUE};
     *out = (struct pm_sched_profile){.state = sched_state(p),
-                                     .pinned = p->conf && p->conf->pin,
+                                     .pinned = pm_profile_is_pinned(p),
                                      .stale = p->state == PM_READY && (!p->conf || p->conf_command != p->command),
                                      .blocked = !p->conf || now < p->retry_at_ms || p->m->stopping || p->hook,
                                      .waiting = p->waiting + p->wanted,
@@ -451,7 +465,7 @@ void pm_profiles_tick(void *manager)
         pm_memory_refresh(m);
     for (struct pm_profile **at = &m->profiles; *at;) {
         struct pm_profile *p = *at;
-        uint64_t ttl = p->conf && !p->conf->pin ? p->conf->ttl_ms : 0;
+        uint64_t ttl = p->conf && !pm_profile_is_pinned(p) ? p->conf->ttl_ms : 0;
         if (p->state == PM_LOADING && p->server && p->step == PM_STEP_SERVER &&
             now - pm_server_last_line_ms(p->server) > LOAD_STALL_MS) {
             pm_log(PM_LOG_WARN, "profile %s: no progress for %d s: stopped", p->id, LOAD_STALL_MS / 1000);

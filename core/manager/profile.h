@@ -53,7 +53,8 @@ struct pm_profile {
     long long slots;
     struct pm_server_props props;
     bool has_props;
-    bool wanted; /* asked for by hand or PRELOAD; counts as a waiter */
+    int pin_by_hand; /* 1 and -1: until the next start, whatever the configuration says */
+    bool wanted;     /* asked for by hand or PRELOAD; counts as a waiter */
     uint64_t wanted_since_ms;
     uint64_t load_start_us, ready_since_ms, last_used_ms, retry_at_ms, drain_start_ms;
     uint64_t suspect_until_ms; /* a worker could not reach it: no slot is given until it is known whether it lives */
@@ -107,6 +108,9 @@ const char *pm_profile_state_name(enum pm_profile_state s);
 void pm_profile_want(struct pm_profile *p);
 /* Lets its requests finish and stops it. */
 void pm_profile_unload(struct pm_profile *p, const char *cause);
+/* It never has to make room for another, and its time does not run out. */
+bool pm_profile_is_pinned(const struct pm_profile *p);
+void pm_profile_pin(struct pm_profile *p, bool on);
 double pm_profile_expected_load_ms(const struct pm_profile *p);
 void pm_profile_observe(const struct pm_profile *p, const char *metric, double seconds);
 /* Steps of load.c report here. */

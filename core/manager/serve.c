@@ -195,6 +195,7 @@ void pm_manager_commit(struct pm_manager *m, struct pm_generation *g)
         set_config_error(m, NULL);
     pm_log(PM_LOG_INFO, "configuration %u is in use", g->number);
     pm_profiles_sync(m);
+    pm_recording_configure(m);
     if (old) {
         pm_workers_drain(m, old, false);
         pm_generation_release(old);
@@ -357,7 +358,8 @@ void pm_manager_maybe_end(struct pm_manager *m)
     if (!m->stopping || m->workers)
         return;
     pm_profiles_stop_all(m);
-    if (pm_profiles_all_off(m))
+    bool recorded = pm_recording_end(m);
+    if (pm_profiles_all_off(m) && recorded)
         pm_loop_stop(m->loop);
 }
 
@@ -445,7 +447,9 @@ static void release(struct pm_manager *m)
     while (m->workers)
         pm_worker_free(m->workers);
     pm_control_close(m);
+    pm_recording_free(m);
     pm_profiles_free(m);
+    pm_watches_free(m);
     pm_generation_release(m->candidate);
     pm_generation_release(m->current);
     pm_files_free(m->files);
@@ -480,6 +484,7 @@ int pm_manager_run(const struct pm_serve_options *options)
     pm_log_init("manager", PM_LOG_INFO);
     m.loop = pm_loop_new();
     m.metrics = pm_metrics_new();
+    pm_watches_init(&m);
     pm_timer_init(&m.respawn, m.loop, pm_workers_respawn, &m);
     pm_timer_init(&m.look_again, m.loop, look_again, &m);
     pm_timer_init(&m.tick, m.loop, pm_profiles_tick, &m);

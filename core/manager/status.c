@@ -102,10 +102,35 @@ void pm_status_publish(struct pm_manager *m, bool now)
         pm_timer_set(&m->publish, PUBLISH_EVERY_MS);
 }
 
+static void add_text(cJSON *item, const char *key, const char *value)
+{
+    if (value)
+        cJSON_AddStringToObject(item, key, value);
+}
+
+/* Would it fit as things are; if others went; not at all? */
+static const char *fit_of(const struct pm_profile *p)
+{
+    const struct pm_manager *m = p->m;
+    const struct pm_need *needs[256] = {&p->need};
+    size_t n = 1;
+    if (!p->conf || pm_target_is_remote(p->conf))
+        return "";
+    if (!pm_fits(&m->capacity, needs, 1))
+        return "too large";
+    for (const struct pm_profile *o = m->profiles; o && n < 256; o = o->next)
+        if (o != p && o->server)
+            needs[n++] = &o->need;
+    return pm_fits(&m->capacity, needs, n) ? "fits" : "in place of others";
+}
+
 static cJSON *profile_json(const struct pm_profile *p)
 {
     cJSON *item = cJSON_CreateObject();
     cJSON_AddStringToObject(item, "id", p->id);
+    add_text(item, "name", p->conf ? p->conf->name : NULL);
+    add_text(item, "description", p->conf ? p->conf->description : NULL);
+    add_text(item, "speed", p->conf ? p->conf->speed : NULL);
     cJSON_AddStringToObject(item, "state", pm_profile_state_name(p->state));
     cJSON_AddNumberToObject(item, "pid", p->server ? (double)pm_server_pid(p->server) : 0);
     cJSON_AddStringToObject(item, "driver", p->server ? pm_server_driver(p->server) : "");
@@ -120,10 +145,15 @@ static cJSON *profile_json(const struct pm_profile *p)
     cJSON_AddNumberToObject(item, "load_ms", p->load_ms);
     cJSON_AddNumberToObject(item, "prompt_tps", p->prompt_tps);
     cJSON_AddNumberToObject(item, "output_tps", p->output_tps);
-    cJSON_AddNumberToObject(item, "context", (double)p->props.context);
+    cJSON_AddNumberToObject(item, "context", p->conf ? (double)context_of(p) : 0);
     cJSON_AddStringToObject(item, "reason", p->reason);
     cJSON_AddNumberToObject(item, "progress", p->progress);
     cJSON_AddNumberToObject(item, "failures", p->failures);
+    cJSON_AddNumberToObject(item, "wait_s", expected_wait_s(p));
+    cJSON_AddNumberToObject(item, "expected_load_ms", pm_profile_expected_load_ms(p));
+    cJSON_AddBoolToObject(item, "pinned", pm_profile_is_pinned(p));
+    cJSON_AddBoolToObject(item, "bench", p->conf && p->conf->bench);
+    cJSON_AddStringToObject(item, "fit", fit_of(p));
     cJSON_AddNumberToObject(item, "retry_in_s",
                             is_refused_now(p) ? (double)(p->retry_at_ms - pm_clock_ms()) / 1000 : 0);
     if (pm_kv_off(p->kv))
@@ -134,6 +164,24 @@ static cJSON *profile_json(const struct pm_profile *p)
     for (size_t d = 0; d < p->m->capacity.n_devices; d++)
         cJSON_AddItemToArray(devices, cJSON_CreateNumber((double)p->need.device[d]));
     cJSON_AddBoolToObject(need, "estimated", p->need.estimated);
+    return item;
+}
+
+static void add_known(cJSON *item, const char *key, int value)
+{
+    if (value >= 0)
+        cJSON_AddNumberToObject(item, key, value);
+}
+
+static cJSON *device_json(const struct pm_device *d)
+{
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddStringToObject(item, "name", d->name);
+    cJSON_AddNumberToObject(item, "total_mib", (double)d->total_mib);
+    cJSON_AddNumberToObject(item, "free_mib", (double)d->free_mib);
+    add_known(item, "use_percent", d->use_percent);
+    add_known(item, "power_w", d->power_w);
+    add_known(item, "temperature_c", d->temperature_c);
     return item;
 }
 
@@ -159,6 +207,10 @@ cJSON *pm_status_json(const struct pm_manager *m)
     size_t n_seen = pm_memory_read(m, seen);
     for (size_t d = 0; d < n_seen; d++)
         cJSON_AddItemToArray(free_now, cJSON_CreateNumber((double)seen[d].free_mib));
+    cJSON *gpus = cJSON_AddArrayToObject(root, "gpus");
+    for (size_t d = 0; d < n_seen; d++)
+        cJSON_AddItemToArray(gpus, device_json(&seen[d]));
+    cJSON_AddItemToObject(root, "usage", pm_recording_json(m));
     cJSON *workers = cJSON_AddArrayToObject(root, "workers");
     for (const struct pm_worker *w = m->workers; w; w = w->next) {
         cJSON *item = cJSON_CreateObject();
@@ -170,13 +222,18 @@ cJSON *pm_status_json(const struct pm_manager *m)
     cJSON *profiles = cJSON_AddArrayToObject(root, "profiles");
     for (const struct pm_profile *p = m->profiles; p; p = p->next)
         cJSON_AddItemToArray(profiles, profile_json(p));
+    cJSON *clouds = cJSON_AddArrayToObject(root, "clouds");
+    for (size_t i = 0; m->current && i < m->current->conf->n_targets; i++) {
+        const struct pm_target *t = &m->current->conf->targets[i];
+        if (t->kind == PM_TARGET_LOCAL)
+            continue;
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "id", t->id);
+        add_text(item, "name", t->name);
+        add_text(item, "description", t->description);
+        cJSON_AddItemToArray(clouds, item);
+    }
     return root;
-}
-
-static void add_text(cJSON *item, const char *key, const char *value)
-{
-    if (value)
-        cJSON_AddStringToObject(item, key, value);
 }
 
 cJSON *pm_models_json(const struct pm_manager *m)

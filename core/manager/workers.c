@@ -27,6 +27,7 @@ void pm_worker_free(struct pm_worker *w)
     free(w->stage);
     free(w->failed_plugin);
     free(w->failure);
+    free(w->live);
     pm_loop_defer(w->m->loop, free, w);
 }
 
@@ -60,6 +61,7 @@ static void loaded(struct pm_worker *w)
         o->state = PM_WORKER_READY;
         /* The first state is also the order to accept. */
         pm_channel_send_text(o->channel, PM_MSG_STATE, 0, state);
+        pm_watch_worker(o);
     }
     free(state);
     m->worker_deaths = 0;
@@ -92,6 +94,7 @@ static void pass_feedback(const struct pm_worker *from, const struct pm_msg *msg
 static void message(void *arg, const struct pm_msg *msg)
 {
     struct pm_worker *w = arg;
+    uint32_t watching;
     switch (msg->type) {
     case PM_MSG_STAGE:
         free(w->stage);
@@ -126,6 +129,17 @@ static void message(void *arg, const struct pm_msg *msg)
     case PM_MSG_FEEDBACK:
         pass_feedback(w, msg);
         break;
+    case PM_MSG_RECORD:
+        pm_recording_add(w->m, msg->data, msg->len);
+        pm_watch_record(w->m, msg->data, msg->len);
+        break;
+    case PM_MSG_LIVE:
+        pm_watch_live(w, msg->data, msg->len);
+        break;
+    case PM_MSG_WATCHING:
+        if (pm_msg_struct(msg, &watching, sizeof(watching)))
+            pm_watch_by_worker(w, watching);
+        break;
     case PM_MSG_CONTROL:
         pm_control_message(w->m, w->channel, msg);
         break;
@@ -140,6 +154,7 @@ static void closed(void *arg, const char *why)
     (void)why;
     /* Its process ends, or has: child_ended says how. */
     pm_control_forget(w->m, w->channel);
+    pm_recording_forget(w->m, w->channel);
     pm_channel_free(w->channel);
     w->channel = NULL;
     pm_leases_of_worker_end(w);
@@ -177,12 +192,14 @@ static void child_ended(void *arg, const struct pm_child_end *end)
     char *plugin = pm_strdup(w->failure ? w->failed_plugin : w->stage);
     if (w->channel) {
         pm_control_forget(m, w->channel);
+        pm_recording_forget(m, w->channel);
         pm_channel_free(w->channel);
         w->channel = NULL;
     }
     pm_leases_of_worker_end(w);
     pid_t pid = w->pid;
     pm_worker_free(w);
+    pm_watch_gone(m);
     if (is_candidate && !was_draining) {
         pm_manager_candidate_failed(m, plugin, why);
     } else if (is_current && !was_draining && !m->stopping) {

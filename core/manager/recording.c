@@ -1,0 +1,360 @@
+/* The recorder: the process that writes down the requests that are over (core/store/recorder.h). What it has been sent
+ * is kept here until it is safe, and sent again when the process had to be replaced. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/manager/manager_priv.h"
+
+enum {
+    PENDING_MAX = 32 << 20, /* bytes that wait to be safe; what comes then is dropped and counted */
+    IN_FLIGHT_MAX = 4096,   /* records that it has been sent and has not written */
+    AGAIN_FIRST_MS = 200,
+    AGAIN_MOST_MS = 60 * 1000,
+    END_MS = 3000
+};
+
+struct pending {
+    struct pending *next;
+    uint32_t number;
+    size_t len;
+    char text[];
+};
+
+/* A question that was handed on. */
+struct handed {
+    struct handed *next;
+    struct pm_channel *channel; /* of the asker; NULL when it has gone */
+    uint32_t id, its;
+};
+
+struct pm_recording {
+    struct pm_manager *m;
+    char *path, *trouble;
+    bool wanted, ending, trouble_told;
+    struct pm_child *child;
+    struct pm_channel *channel;
+    struct pm_timer again;
+    struct pm_msg_keep keep;
+    uint64_t again_ms, started_ms;
+    struct pending *first, **last, *unsent;
+    size_t bytes;
+    uint32_t number, in_flight, question;
+    uint64_t dropped;
+    struct handed *handed;
+};
+
+static void refuse_handed(struct pm_recording *r, const char *why)
+{
+    while (r->handed) {
+        struct handed *h = r->handed;
+        r->handed = h->next;
+        if (h->channel)
+            pm_control_refuse(h->channel, h->id, why);
+        free(h);
+    }
+}
+
+static void send_pending(struct pm_recording *r)
+{
+    while (r->channel && r->unsent && r->in_flight < IN_FLIGHT_MAX) {
+        struct pending *p = r->unsent;
+        r->unsent = p->next;
+        r->in_flight++;
+        pm_channel_send(r->channel, PM_MSG_RECORD, p->number, p->text, p->len);
+    }
+    if (r->channel && r->ending && !r->unsent)
+        pm_channel_send(r->channel, PM_MSG_DRAIN, 0, NULL, 0);
+}
+
+static void drop_first(struct pm_recording *r)
+{
+    struct pending *p = r->first;
+    r->first = p->next;
+    if (!r->first)
+        r->last = &r->first;
+    if (r->unsent == p)
+        r->unsent = p->next;
+    r->bytes -= p->len;
+    free(p);
+}
+
+static void recorded(struct pm_recording *r, const struct pm_msg *msg)
+{
+    uint32_t upto;
+    if (!pm_msg_struct(msg, &upto, sizeof(upto)))
+        return;
+    while (r->first && r->first != r->unsent && (int32_t)(r->first->number - upto) <= 0) {
+        drop_first(r);
+        r->in_flight--;
+    }
+    if (r->trouble)
+        pm_log(PM_LOG_INFO, "usage is recorded again");
+    PM_FREE_AND_NULL(r->trouble);
+    r->again_ms = 0;
+    send_pending(r);
+}
+
+static void answered(struct pm_recording *r, const struct pm_msg *msg)
+{
+    struct handed **at = &r->handed;
+    while (*at && (*at)->its != msg->id)
+        at = &(*at)->next;
+    struct handed *h = *at;
+    if (!h)
+        return;
+    *at = h->next;
+    if (h->channel)
+        pm_channel_send(h->channel, PM_MSG_REPLY, h->id, msg->data, msg->len);
+    free(h);
+}
+
+static void set_trouble(struct pm_recording *r, const char *why)
+{
+    if (!r->trouble || strcmp(r->trouble, why) != 0)
+        pm_log(PM_LOG_ERROR, "usage is not recorded: %s", why);
+    free(r->trouble);
+    r->trouble = pm_strdup(why);
+    pm_status_publish(r->m, false);
+}
+
+static void message(void *arg, const struct pm_msg *msg)
+{
+    struct pm_recording *r = arg;
+    char *why;
+    switch (msg->type) {
+    case PM_MSG_RECORDED:
+        recorded(r, msg);
+        break;
+    case PM_MSG_REPLY:
+        answered(r, msg);
+        break;
+    case PM_MSG_TROUBLE:
+        why = pm_strndup(msg->data, msg->len);
+        set_trouble(r, why);
+        free(why);
+        break;
+    default:
+        pm_log(PM_LOG_WARN, "the recorder sent an unknown message %d", (int)msg->type);
+    }
+}
+
+/* Its process ends, or has: child_ended goes on from there. */
+static void closed(void *arg, const char *why)
+{
+    struct pm_recording *r = arg;
+    (void)why;
+    pm_channel_free(r->channel);
+    r->channel = NULL;
+    if (r->child)
+        pm_child_signal(r->child, SIGTERM);
+}
+
+static void child_ended(void *arg, const struct pm_child_end *end)
+{
+    struct pm_recording *r = arg;
+    char how[80];
+    if (r->channel)
+        pm_channel_read_rest(r->channel);
+    pm_channel_free(r->channel);
+    r->channel = NULL;
+    pm_child_free(r->child);
+    r->child = NULL;
+    r->unsent = r->first;
+    r->in_flight = 0;
+    refuse_handed(r, r->trouble ? r->trouble : "the recorder has ended: ask again");
+    if (r->ending || !r->wanted) {
+        pm_manager_maybe_end(r->m);
+        return;
+    }
+    if (!r->trouble) {
+        pm_child_end_text(end, how, sizeof(how));
+        pm_log(PM_LOG_ERROR, "the recorder ended: %s", how);
+    }
+    pm_timer_set(&r->again, r->again_ms);
+    r->again_ms = r->again_ms ? r->again_ms * 2 : AGAIN_FIRST_MS;
+    if (r->again_ms > AGAIN_MOST_MS)
+        r->again_ms = AGAIN_MOST_MS;
+}
+
+static void become_recorder(const struct pm_recording *r, int channel)
+{
+    char number[16], command[] = "_recorder";
+    char *argv[] = {(char *)r->m->options->self, command, number, r->path, NULL};
+    snprintf(number, sizeof(number), "%d", channel);
+    fcntl(channel, F_SETFD, 0);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    /* Ctrl-C in a terminal is for the manager. */
+    setpgid(0, 0);
+    execv(argv[0], argv);
+    dprintf(2, "pointsman: %s cannot be started: %s\n", argv[0], strerror(errno));
+    _exit(127);
+}
+
+static void spawn(void *recording)
+{
+    static const struct pm_channel_events events = {.message = message, .closed = closed};
+    struct pm_recording *r = recording;
+    struct pm_error err = {0};
+    int pair[2];
+    if (r->child || !r->wanted || r->ending)
+        return;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        set_trouble(r, "no channel to a recorder can be made");
+        pm_timer_set(&r->again, AGAIN_MOST_MS);
+        return;
+    }
+    pid_t pid = pm_child_fork();
+    if (pid == 0)
+        become_recorder(r, pair[1]);
+    close(pair[1]);
+    r->child = pid > 0 ? pm_child_watch(r->m->loop, pid, child_ended, r, &err) : NULL;
+    if (!r->child) {
+        close(pair[0]);
+        set_trouble(r, "no process can be made");
+        pm_timer_set(&r->again, AGAIN_MOST_MS);
+        return;
+    }
+    r->channel = pm_channel_new(r->m->loop, pair[0], &events, r);
+    pm_channel_send(r->channel, PM_MSG_KEEP, 0, &r->keep, sizeof(r->keep));
+    send_pending(r);
+}
+
+void pm_recording_configure(struct pm_manager *m)
+{
+    const struct pm_gateway_conf *conf = &m->current->conf->gateway;
+    struct pm_recording *r = m->recording;
+    if (!r) {
+        m->recording = r = pm_calloc(1, sizeof(*r));
+        r->m = m;
+        r->last = &r->first;
+        r->path = pm_asprintf("%s/usage.db", m->state_dir);
+        pm_timer_init(&r->again, m->loop, spawn, r);
+    }
+    r->wanted = conf->usage;
+    r->keep = (struct pm_msg_keep){.keep_ms = conf->usage_keep_ms, .max_mib = (uint64_t)conf->usage_max};
+    if (r->channel && r->wanted)
+        pm_channel_send(r->channel, PM_MSG_KEEP, 0, &r->keep, sizeof(r->keep));
+    if (r->wanted) {
+        spawn(r);
+    } else {
+        closed(r, "");
+        PM_FREE_AND_NULL(r->trouble);
+    }
+}
+
+void pm_recording_add(struct pm_manager *m, const char *text, size_t len)
+{
+    struct pm_recording *r = m->recording;
+    if (!r || !r->wanted)
+        return;
+    if (r->bytes + len > PENDING_MAX) {
+        r->dropped++;
+        pm_metrics_add(m->metrics, "pointsman_usage_dropped_total", "", 1);
+        return;
+    }
+    struct pending *p = pm_calloc(1, sizeof(*p) + len + 1);
+    p->number = ++r->number;
+    p->len = len;
+    memcpy(p->text, text, len);
+    *r->last = p;
+    r->last = &p->next;
+    r->bytes += len;
+    if (!r->unsent)
+        r->unsent = p;
+    send_pending(r);
+}
+
+void pm_recording_ask(struct pm_manager *m, struct pm_channel *ch, uint32_t id, const cJSON *question)
+{
+    struct pm_recording *r = m->recording;
+    if (!r || !r->channel) {
+        pm_control_refuse(ch, id,
+                          !r || !r->wanted ? "usage is not recorded (USAGE=no in [gateway])"
+                          : r->trouble     ? r->trouble
+                                           : "the recorder is being started: ask again");
+        return;
+    }
+    struct handed *h = pm_calloc(1, sizeof(*h));
+    h->channel = ch;
+    h->id = id;
+    h->its = ++r->question;
+    h->next = r->handed;
+    r->handed = h;
+    char *text = pm_json_text(question);
+    pm_channel_send_text(r->channel, PM_MSG_CONTROL, h->its, text);
+    free(text);
+}
+
+void pm_recording_forget(struct pm_manager *m, const struct pm_channel *ch)
+{
+    for (struct handed *h = m->recording ? m->recording->handed : NULL; h; h = h->next)
+        if (h->channel == ch)
+            h->channel = NULL;
+}
+
+cJSON *pm_recording_json(const struct pm_manager *m)
+{
+    const struct pm_recording *r = m->recording;
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddBoolToObject(item, "recording", r && r->wanted && !r->trouble);
+    if (!r)
+        return item;
+    if (r->trouble)
+        cJSON_AddStringToObject(item, "error", r->trouble);
+    cJSON_AddNumberToObject(item, "waiting_bytes", (double)r->bytes);
+    cJSON_AddNumberToObject(item, "dropped", (double)r->dropped);
+    return item;
+}
+
+static void too_late(void *recording)
+{
+    struct pm_recording *r = recording;
+    if (r->child)
+        pm_child_signal(r->child, SIGKILL);
+}
+
+bool pm_recording_end(struct pm_manager *m)
+{
+    struct pm_recording *r = m->recording;
+    if (!r || !r->child)
+        return true;
+    if (r->ending)
+        return false;
+    r->ending = true;
+    send_pending(r);
+    pm_timer_release(&r->again);
+    pm_timer_init(&r->again, m->loop, too_late, r);
+    pm_timer_set(&r->again, END_MS);
+    return false;
+}
+
+void pm_recording_free(struct pm_manager *m)
+{
+    struct pm_recording *r = m->recording;
+    if (!r)
+        return;
+    pm_timer_release(&r->again);
+    pm_channel_free(r->channel);
+    pm_child_free(r->child);
+    while (r->first)
+        drop_first(r);
+    while (r->handed) {
+        struct handed *h = r->handed;
+        r->handed = h->next;
+        free(h);
+    }
+    free(r->path);
+    free(r->trouble);
+    free(r);
+}

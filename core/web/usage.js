@@ -1,0 +1,93 @@
+// What was used: sums by day or hour, route, target or key, as charts with their numbers beneath.
+
+import { ask, byId, count, el, fill, money, svg } from "./base.js";
+
+const spans = [["24 hours", 1, "hour"], ["7 days", 7, "day"], ["30 days", 30, "day"], ["90 days", 90, "day"]];
+const WIDTH = 720;
+const HEIGHT = 180;
+let span = 1;
+let by = "target";
+
+function columns(rows, value, label) {
+  const most = Math.max(...rows.map(value), 0) || 1;
+  const step = (WIDTH - 50) / Math.max(rows.length, 1);
+  const base = HEIGHT - 22;
+  const chart = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", role: "img", "aria-label": label });
+  chart.append(svg("line", { x1: 46, y1: base, x2: WIDTH, y2: base, class: "axis" }));
+  for (const part of [0.5, 1]) {
+    const y = base - part * (base - 12);
+    chart.append(svg("line", { x1: 46, y1: y, x2: WIDTH, y2: y, class: "axis" }),
+      svg("text", { x: 42, y: y + 4, "text-anchor": "end" }, count(most * part)));
+  }
+  rows.forEach((row, i) => {
+    const height = (value(row) / most) * (base - 12);
+    const bar = svg("rect", { x: 48 + i * step + step * 0.1, y: base - height, width: Math.max(1, Math.min(step * 0.8, 60)), height, class: "s0" });
+    bar.append(svg("title", {}, `${row.name}: ${count(value(row))}`));
+    chart.append(bar);
+    if (i % Math.ceil(rows.length / 8) === 0)
+      chart.append(svg("text", { x: 48 + i * step, y: HEIGHT - 6 }, `${row.name}`.slice(5).replace(/^\d\d-\d\d (?=\d)/, "")));
+  });
+  return chart;
+}
+
+function tile(label, value, note) {
+  return el("div.tile", {}, label, el("b", {}, value), el("small.dim", {}, note || ""));
+}
+
+function tiles(t) {
+  const part = t.prompt ? `${Math.round((100 * t.cached) / t.prompt)} % of it from a cache` : "";
+  return el("div.tiles", {},
+    tile("Requests", count(t.requests), `${count(t.cloud || 0)} in the cloud`),
+    tile("Failed", count(t.errors || 0), `${count(t.refused || 0)} refused, ${count(t.cancelled || 0)} left`),
+    tile("Prompt tokens", count(t.prompt), part),
+    tile("Output tokens", count(t.output), ""),
+    tile("Cost", money(t.cost), "in the currency of PRICE_IN and PRICE_OUT"),
+    tile("First token", t.first_ms ? `${Math.round(t.first_ms)} ms` : "–", "on average"));
+}
+
+function sumTable(rows) {
+  const head = ["Requests", "Failed", "Prompt", "Cached", "Output", "Cost", "First token", "Feedback"];
+  return el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Sums" }, el("table", {},
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, by), head.map((h) => el("th.num", { scope: "col" }, h)))),
+    el("tbody", {}, rows.map((r) => el("tr", {}, el("td", {}, r.name ?? "none"),
+      [count(r.requests), count(r.errors), count(r.prompt), count(r.cached), count(r.output), money(r.cost),
+        r.first_ms ? `${Math.round(r.first_ms)} ms` : "–", r.score !== undefined ? r.score.toFixed(2) : "–"]
+        .map((text) => el("td.num", {}, text)))))));
+}
+
+async function update() {
+  const [, days, unit] = spans[span];
+  const since = Date.now() - days * 24 * 3600 * 1000;
+  const out = byId("usage-out");
+  try {
+    const [times, groups] = await Promise.all([ask(`api/usage?by=${unit}&since=${since}`), ask(`api/usage?by=${by}&since=${since}`)]);
+    fill(out, tiles(times.total),
+      times.rows.length ? el("div.columns", {},
+        el("div.panel", {}, el("h3", {}, `Requests by ${unit}`), columns(times.rows, (r) => r.requests, `Requests by ${unit}`)),
+        el("div.panel", {}, el("h3", {}, `Tokens by ${unit}`), columns(times.rows, (r) => r.prompt + r.output, `Tokens by ${unit}`)),
+        times.total.cost ? el("div.panel", {}, el("h3", {}, `Cost by ${unit}`), columns(times.rows, (r) => r.cost, `Cost by ${unit}`)) : null)
+        : el("p.dim", {}, "Nothing was recorded in that time."),
+      el("div.panel", {}, el("h3", {}, `By ${by}`), sumTable(groups.rows)));
+  } catch (error) {
+    fill(out, el("p.bad", { role: "alert" }, error.message));
+  }
+}
+
+function choice(id, label, values, now, set) {
+  return el("span", {}, el("label", { for: id }, label),
+    el("select", { id, onchange: (e) => { set(e.target.value); update(); } },
+      values.map(([value, text]) => el("option", { value, selected: `${value}` === `${now}` }, text))));
+}
+
+export function showUsage() {
+  const part = byId("usage");
+  if (!part.childNodes.length) {
+    part.append(el("h2", { id: "usage-title" }, "Usage"),
+      el("p.row", {},
+        choice("usage-span", "Of the last", spans.map(([text], i) => [i, text]), span, (v) => { span = Number(v); }),
+        choice("usage-by", "Added up by", ["target", "route", "model", "key", "intent", "outcome", "status"].map((v) => [v, v]), by,
+          (v) => { by = v; })),
+      el("div", { id: "usage-out" }));
+  }
+  update();
+}
