@@ -160,6 +160,12 @@ static void add_head(const struct pm_call *c, uint64_t now, struct pm_buf *out)
     pm_buf_addf(out, ",\"stream\":%s,\"attempts\":%u", c->is_sse || c->opened ? "true" : "false", c->attempts);
 }
 
+/* With the wait that it is in. */
+static uint64_t queued_us(const struct pm_call *c, uint64_t now)
+{
+    return c->queued_us + (c->lease && !c->granted ? now - c->wait_start_us : 0);
+}
+
 void pm_journal_record(struct pm_call *c, int status, uint64_t now)
 {
     struct pm_gateway *g = c->g;
@@ -171,7 +177,7 @@ void pm_journal_record(struct pm_call *c, int status, uint64_t now)
     add_text(&out, "kind", c->target ? pm_target_kind_name(c->target->kind) : NULL);
     pm_buf_addf(&out, ",\"status\":%d,\"outcome\":\"%s\",\"cache_hit\":%s,\"total_us\":%llu", status,
                 outcome(c, status), c->cache_hit ? "true" : "false", (unsigned long long)(now - c->start_us));
-    add_count(&out, "queue_us", (long long)c->queued_us);
+    add_count(&out, "queue_us", (long long)queued_us(c, now));
     add_count(&out, "load_us", (long long)c->loading_us);
     add_since(&out, "sent_us", c->start_us, c->sent_us);
     add_since(&out, "first_us", c->start_us, c->first_us);
@@ -231,7 +237,7 @@ static void add_live(const struct pm_call *c, uint64_t now, struct pm_buf *out)
     bool waits = c->lease && !c->granted;
     add_head(c, now, out);
     pm_buf_addf(out, ",\"phase\":\"%s\",\"elapsed_us\":%llu", phase(c), (unsigned long long)(now - c->start_us));
-    add_count(out, "queue_us", (long long)(c->queued_us + (waits ? now - c->wait_start_us : 0)));
+    add_count(out, "queue_us", (long long)queued_us(c, now));
     add_since(out, "sent_us", c->start_us, c->sent_us);
     add_since(out, "first_us", c->start_us, c->first_us);
     if (waits && s)

@@ -22,6 +22,18 @@ export function svg(name, attributes, ...children) {
   return node;
 }
 
+/** A table whose rows become cards where there is little room. */
+export function cards(table) {
+  const heads = [...table.querySelectorAll("thead th")].map((th) => th.textContent);
+  table.classList.add("cards");
+  for (const row of table.querySelectorAll("tbody > tr")) labelCells(row, heads);
+  return table;
+}
+
+export function labelCells(row, heads) {
+  [...row.cells].forEach((cell, i) => { if (heads[i]) cell.dataset.label = heads[i]; });
+}
+
 export const byId = (id) => document.getElementById(id);
 
 // A click is lost when its button is replaced between press and release.
@@ -97,6 +109,12 @@ export async function ask(path, body) {
   });
   if (!response.ok) throw await refusal(response);
   return response.json();
+}
+
+export async function askText(path) {
+  const response = await fetch(path, { headers: headers({}) });
+  if (!response.ok) throw await refusal(response);
+  return response.text();
 }
 
 /** The `data:` of each event of a stream, and the response's headers first. Ends with the stream; throws Refused. */

@@ -1,6 +1,6 @@
 // What happens now: the models, the requests under way, the machine, the servers' logs.
 
-import { ask, byId, count, el, fill, mib, seconds } from "./base.js";
+import { ask, askText, byId, cards, count, el, fill, mib, seconds } from "./base.js";
 
 const words = {
   off: ["not loaded", "cold"], loading: ["loading", "busy"], ready: ["ready", "good"],
@@ -59,19 +59,19 @@ function modelRow(p) {
     el("td", {}, stateOf(p)),
     el("td.num", {}, p.state === "ready" ? `${p.leases} of ${p.slots}` : "–"),
     el("td.num", {}, p.waiting ? `${p.waiting}, ${seconds(p.wait_s * 1e6)}` : "0"),
-    el("td.num.wide", {}, p.context ? count(p.context) : "–"),
-    el("td.num.wide", {}, p.output_tps ? p.output_tps.toFixed(0) : "–"),
-    el("td.num.wide", {}, need.length ? need.map(mib).join(" + ") : mib(p.need_mib.ram), el("br"), el("small", {}, p.fit)),
+    el("td.num", {}, p.context ? count(p.context) : "–"),
+    el("td.num", {}, p.output_tps ? p.output_tps.toFixed(0) : "–"),
+    el("td.num", {}, need.length ? need.map(mib).join(" + ") : mib(p.need_mib.ram), el("br"), el("small", {}, p.fit)),
     el("td", {}, actions(p)));
 }
 
 function modelTable(profiles) {
-  return el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Models" }, el("table", {},
+  return el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Models" }, cards(el("table", {},
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Model"), el("th", { scope: "col" }, "State"),
       el("th.num", { scope: "col" }, "Slots in use"), el("th.num", { scope: "col" }, "Waiting"),
-      el("th.num.wide", { scope: "col" }, "Context"), el("th.num.wide", { scope: "col" }, "Tokens/s"),
-      el("th.num.wide", { scope: "col" }, "Memory"), el("th", { scope: "col" }, "Do"))),
-    el("tbody", {}, profiles.map(modelRow))));
+      el("th.num", { scope: "col" }, "Context"), el("th.num", { scope: "col" }, "Tokens/s"),
+      el("th.num", { scope: "col" }, "Memory"), el("th", { scope: "col" }, "Do"))),
+    el("tbody", {}, profiles.map(modelRow)))));
 }
 
 export function showModels(status) {
@@ -93,17 +93,17 @@ function liveRow(r) {
     el("td", {}, `${phases[r.phase] || r.phase}${wait}`, r.attempts > 1 ? el("small", {}, ` (attempt ${r.attempts})`) : null),
     el("td.num", {}, seconds(Math.round(r.elapsed_us / 1e5) * 1e5)),
     el("td.num", {}, tokens),
-    el("td.wide", {}, el("small", {}, r.reason || "")));
+    el("td", {}, el("small", {}, r.reason || "")));
 }
 
 export function showLive(requests) {
   fill(byId("live"), el("h2", {}, requests.length ? `${requests.length} under way` : "Under way"),
     requests.length
-      ? el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Requests under way" }, el("table", {},
+      ? el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Requests under way" }, cards(el("table", {},
         el("thead", {}, el("tr", {}, ["Asked for", "Answered by", "Phase"].map((h) => el("th", { scope: "col" }, h)),
           el("th.num", { scope: "col" }, "Since"), el("th.num", { scope: "col" }, "Tokens"),
-          el("th.wide", { scope: "col" }, "Why this one"))),
-        el("tbody", {}, requests.map(liveRow))))
+          el("th", { scope: "col" }, "Why this one"))),
+        el("tbody", {}, requests.map(liveRow)))))
       : el("p.dim", {}, "No request. Agents use this address with /v1 behind it; ", el("a", { href: "#chat" }, "try it here"), "."));
 }
 
@@ -133,12 +133,17 @@ export function showMachine(status) {
 
 const LINES_MAX = 600;
 
-export function startLogs() {
+/** The panel, with what the servers that run have written so far. */
+export async function startLogs() {
   const panel = byId("logs");
   if (panel.querySelector("pre")) return;
   panel.append(el("h2", {}, "Servers' logs"),
     el("pre.mono", { tabindex: 0, role: "log", "aria-label": "Lines of the model servers", "aria-live": "off" },
       "Lines appear here as the servers write them."));
+  try {
+    const lines = (await askText("logs")).split("\n").filter(Boolean).slice(-LINES_MAX / 2);
+    if (lines.length) showLog([...lines.map((text) => ["", text]), ["", "--- what follows comes now ---"]]);
+  } catch { /* what follows will do */ }
 }
 
 export function showLog(lines) {
@@ -147,7 +152,7 @@ export function showLog(lines) {
   const atEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 20;
   if (!pre.querySelector("span")) pre.textContent = "";
   for (const [profile, text] of lines)
-    pre.append(el(text.startsWith("--- ") ? "span.mark" : "span", {}, `${profile} │ ${text}\n`));
+    pre.append(el(text.startsWith("--- ") ? "span.mark" : "span", {}, `${profile ? `${profile} │ ` : ""}${text}\n`));
   while (pre.childNodes.length > LINES_MAX) pre.firstChild.remove();
   if (atEnd) pre.scrollTop = pre.scrollHeight;
 }

@@ -1,10 +1,12 @@
 // The requests that are over: the last ones from the records, then each as it ends. A row opens to its trace.
 
-import { ask, byId, clockTime, count, dayTime, el, money, seconds } from "./base.js";
+import { ask, byId, clockTime, count, dayTime, el, labelCells, money, seconds } from "./base.js";
 
 const ROWS_MAX = 300;
 const outcomes = { ok: "good", cached: "good", error: "bad", refused: "busy", cancelled: "cold" };
 const outcomeWords = { ok: "answered", cached: "from what was kept", error: "failed", refused: "refused", cancelled: "caller left" };
+
+const HEADS = ["When", "Asked for", "Answered by", "Outcome", "Prompt", "Output", "Time", "Where the time went"];
 
 let body = null; // of the table
 let seen = new Set();
@@ -20,7 +22,7 @@ export function stretches(r) {
   // A whole answer comes at once: the server's own clock tells its parts.
   let first = r.first_us ?? r.total_us;
   if (!r.stream && r.output_ms && r.first_us) first = Math.max(sent, r.first_us - r.output_ms * 1000);
-  return [["wait", "waiting for a slot", waited], ["load", "loading the model", load], ["wait", "choosing, earlier attempts", own],
+  return [["wait", "waiting for a slot", waited], ["load", "loading the model", load], ["wait", r.attempts > 1 ? "choosing and attempts in vain" : "choosing", own],
     ["read", "reading the prompt", Math.max(0, first - sent)], ["write", "answering", Math.max(0, r.total_us - first)]];
 }
 
@@ -75,11 +77,12 @@ function requestRow(r) {
     el("td", {}, r.model || "–", el("br"), el("small", {}, r.reason || "")),
     el("td", {}, r.target || "–", r.attempts > 1 ? el("small", {}, ` after ${r.attempts} attempts`) : null),
     el(`td.${outcomes[r.outcome] || "dim"}`, {}, outcomeWords[r.outcome] || r.outcome, r.status >= 400 ? ` ${r.status}` : ""),
-    el("td.num.wide", {}, count(r.prompt), r.cached ? el("small", {}, ` (${count(r.cached)} cached)`) : null),
+    el("td.num", {}, count(r.prompt), r.cached ? el("small", {}, ` (${count(r.cached)} cached)`) : null),
     el("td.num", {}, count(r.output)),
     el("td.num", {}, seconds(r.total_us), r.cost ? el("small", {}, ` ${money(r.cost)}`) : null),
     el("td", {}, timeline(r)));
   button.addEventListener("click", () => toggle(r, row, button));
+  labelCells(row, HEADS);
   return row;
 }
 
@@ -124,10 +127,8 @@ export function startRequests() {
   byId("requests").replaceChildren(el("div.panel", {},
     el("h2", { id: "requests-title" }, "Requests"),
     el("p.legend", {}, legend.map(([kind, text]) => el("span", {}, el(`i.${kind}`), text))),
-    el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Requests that are over" }, el("table", {},
-      el("thead", {}, el("tr", {}, ["When", "Asked for", "Answered by", "Outcome"].map((h) => el("th", { scope: "col" }, h)),
-        el("th.num.wide", { scope: "col" }, "Prompt"), el("th.num", { scope: "col" }, "Output"),
-        el("th.num", { scope: "col" }, "Time"), el("th", { scope: "col" }, "Where the time went"))),
+    el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Requests that are over" }, el("table.cards", {},
+      el("thead", {}, el("tr", {}, HEADS.map((h, i) => el(i >= 4 && i <= 6 ? "th.num" : "th", { scope: "col" }, h)))),
       body)),
     el("p.dim", { id: "no-requests" }, "None yet."),
     el("p.bad", { id: "requests-error", role: "alert" }),

@@ -17,7 +17,7 @@ function columns(rows, value, label) {
   for (const part of [0.5, 1]) {
     const y = base - part * (base - 12);
     chart.append(svg("line", { x1: 46, y1: y, x2: WIDTH, y2: y, class: "axis" }),
-      svg("text", { x: 42, y: y + 4, "text-anchor": "end" }, count(most * part)));
+      svg("text", { x: 42, y: y + 4, "text-anchor": "end" }, most < 10 ? `${Number((most * part).toPrecision(2))}` : count(most * part)));
   }
   rows.forEach((row, i) => {
     const height = (value(row) / most) * (base - 12);
