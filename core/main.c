@@ -47,6 +47,7 @@ static const struct {
 } commands[] = {
     {"serve", pm_cmd_serve, "run the gateway"},
     {"status", pm_cmd_status, "what runs, and how it is"},
+    {"top", pm_cmd_top, "what happens, in the terminal, with keys to steer it"},
     {"models", pm_cmd_models, "profiles and cloud models; the command line of a profile"},
     {"switch", pm_cmd_switch, "load a profile"},
     {"unload", pm_cmd_unload, "unload a profile, or all"},

@@ -24,6 +24,7 @@ libpcre2-dev
 libssl-dev
 libhiredis-dev
 libsqlite3-dev
+libncurses-dev libncursesw5-dev
 libcjson-dev
 ca-certificates"
 readonly TEST_PACKAGES="
@@ -41,7 +42,7 @@ iproute2"
 
 # The same for machines without dpkg: commands, and modules of pkg-config.
 readonly BUILD_COMMANDS="cc make autoconf automake pkg-config"
-readonly BUILD_MODULES="libevent_core libevent_pthreads libcurl libpcre2-8 libcrypto hiredis sqlite3 libcjson"
+readonly BUILD_MODULES="libevent_core libevent_pthreads libcurl libpcre2-8 libcrypto hiredis sqlite3 ncursesw libcjson"
 readonly TEST_COMMANDS="python3 openssl"
 readonly TEST_MODULES="cmocka"
 
