@@ -28,6 +28,7 @@ enum pm_msg_type {
     PM_MSG_SHARED,       /* u32: 1 when it has its connection to Redis */
     PM_MSG_FEEDBACK,     /* text, both ways: feedback for whichever worker knows the request: id, score, key or - */
     PM_MSG_RECORD,       /* JSON: a request that is over (docs/reference.md, Records); to the recorder with a number */
+    PM_MSG_BREAKERS,     /* JSON array: ids of the targets that failed too often and are left alone for now */
     PM_MSG_LIVE,         /* JSON array: the requests under way */
     PM_MSG_WATCHING,     /* u32, enum pm_watch bits: what its listeners want to hear */
     /* recorder to manager */

@@ -13,7 +13,7 @@ static struct pm_box centre(const struct pm_box *all, int rows, int columns)
 /* What is left beside the other columns. */
 static int name_columns(const struct pm_box *b)
 {
-    int left = b->columns - 64;
+    int left = b->columns - 66;
     return left < 8 ? 8 : left;
 }
 
@@ -39,8 +39,8 @@ static void draw_picker(const struct pm_top *t, const struct pm_box *all)
     int rows = b.rows - 6;
     pm_box_frame(&b, t->picks_bench ? "Which benchmark profile?" : "Which model?");
     struct pm_box line = pm_box_part(&b, 1, 2, 1, b.columns - 3);
-    pm_box_format(&line, 0, 0, PM_STYLE_DIM, "%-22s %-20s %-8s %7s  %-8s %s", "id", "name", "speed", "context",
-                  "loads in", "memory");
+    pm_box_format(&line, 0, 0, PM_STYLE_DIM, "%-18s %-*s %-8s %7s  %-8s %s", "id", name_columns(&b), "name", "speed",
+                  "context", "loads in", "memory");
     if (t->picked >= rows)
         first = t->picked - rows + 1;
     for (int i = 0; i < rows && first + i < n; i++)

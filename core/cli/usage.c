@@ -28,10 +28,13 @@ static int parse_when(const char *text, double *ms, struct pm_error *err)
     const char *end = strptime(text, "%Y-%m-%d", &t);
     if (end && *end == ' ')
         end = strptime(end + 1, "%H:%M", &t);
-    if (!end || *end)
+    struct tm asked = t;
+    double at = end && !*end ? (double)mktime(&t) : -1;
+    /* mktime() makes a 3rd of March of a 31st of February. */
+    if (at < 0 || asked.tm_mday != t.tm_mday || asked.tm_mon != t.tm_mon)
         return pm_error_set(err, PM_EINVAL, "%s: a time is 7d (so long ago), 2026-01-31 or \"2026-01-31 18:00\"",
                             text);
-    *ms = (double)mktime(&t) * 1000;
+    *ms = at * 1000;
     return PM_OK;
 }
 
@@ -83,8 +86,20 @@ static const char *milliseconds(const cJSON *row, const char *key, char out[16])
     return out;
 }
 
-static void print_row(const char *name, const cJSON *row)
+/* Clients choose names: nothing of them may move the cursor. */
+static const char *harmless(const char *text, char *out, size_t size)
 {
+    size_t n = 0;
+    for (; text && text[n] && n + 1 < size; n++)
+        out[n] = (char)((unsigned char)text[n] < ' ' || text[n] == 127 ? '?' : text[n]);
+    out[n] = 0;
+    return out;
+}
+
+static void print_row(const char *title, const cJSON *row)
+{
+    char name[256];
+    harmless(title, name, sizeof(name));
     char a[7][16];
     double failed = pm_json_num(row, "errors", 0);
     double prompt = pm_json_num(row, "prompt", 0), cached = pm_json_num(row, "cached", 0);
@@ -131,14 +146,14 @@ static void print_requests(const cJSON *answer)
         time_t at = (time_t)(pm_json_num(r, "at", 0) / 1000);
         const char *route = pm_json_str(r, "route"), *target = pm_json_str(r, "target"),
                    *why = pm_json_str(r, "reason");
-        char when[32], total[16];
+        char when[32], total[16], words[300];
         struct tm t;
         strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", localtime_r(&at, &t));
         double us = pm_json_num(r, "total_us", 0);
         snprintf(total, sizeof(total), us < 9999500 ? "%.0f ms" : "%.1f s", us < 9999500 ? us / 1e3 : us / 1e6);
         printf("%-19s %-20s %-9s %-12s %-20s %6.0f %7.0f %7.0f %9s  %s\n", when, pm_json_str(r, "id"),
                pm_json_str(r, "outcome"), route ? route : "-", target ? target : "-", pm_json_num(r, "status", 0),
-               pm_json_num(r, "prompt", 0), pm_json_num(r, "output", 0), total, why ? why : "");
+               pm_json_num(r, "prompt", 0), pm_json_num(r, "output", 0), total, harmless(why, words, sizeof(words)));
     }
 }
 
@@ -200,6 +215,8 @@ static int ask_question(const char *by, const char *since, const char *until, co
         cJSON_AddNumberToObject(question, "list", (double)n);
     else
         cJSON_AddStringToObject(question, "by", by);
+    if (pm_records_check_by(by, err) < 0)
+        return PM_EINVAL;
     if (since && (rc = parse_when(since, &ms, err)) == PM_OK)
         cJSON_AddNumberToObject(question, "since", ms);
     if (until && rc == PM_OK && (rc = parse_when(until, &ms, err)) == PM_OK)

@@ -572,7 +572,7 @@ static void let_cool(struct pm_call *c)
     if (c->status != 429 || seconds <= 0 || c->target->kind == PM_TARGET_LOCAL || s->breaker.open)
         return;
     pm_breaker_open(&s->breaker, pm_clock_ms(), (uint64_t)seconds * 1000);
-    pm_shared_breaker(c->g, c->target);
+    pm_journal_breaker(c->g, c->target);
 }
 
 static void refusal_done(struct pm_call *c, const struct pm_transfer_result *result)

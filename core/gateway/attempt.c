@@ -177,7 +177,7 @@ static void count_failure(struct pm_call *c)
     if (c->target->kind != PM_TARGET_LOCAL && c->sent_us && !refused) {
         pm_breaker_failure(&c->g->states[c->target->index].breaker, pm_clock_ms(),
                            pm_clock_us() - c->sent_us > SLOW_FAILURE_US);
-        pm_shared_breaker(c->g, c->target);
+        pm_journal_breaker(c->g, c->target);
     }
 }
 

@@ -280,7 +280,8 @@ void pm_question_answered(struct pm_gateway *g, const struct pm_msg *msg)
         if (pm_json_true(reply, "ok"))
             q->answered(g, q->x, reply);
         else
-            pm_reply_error(g, q->x, 400, NULL, "%s", error ? error : "the manager gave no answer");
+            pm_reply_error(g, q->x, pm_json_true(reply, "unable") ? 503 : 400, NULL, "%s",
+                           error ? error : "the manager gave no answer");
     }
     cJSON_Delete(reply);
     free(q);

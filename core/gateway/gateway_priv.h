@@ -41,6 +41,7 @@ struct pm_target_state {
     char *down;                        /* why it cannot be used at present, or NULL */
     uint64_t down_until_ms;            /* after which it can, 0 for no such time */
     char *address;                     /* where it listens: "unix:/path" or the beginning of a URL */
+    bool journal_open;                 /* as the manager knows it */
     bool shared_open, told_open;       /* the breaker, as others know it; opened by another one */
     struct pm_breaker breaker;         /* of a cloud model; the manager looks after the local ones */
     char *state;                       /* as the manager names it */
@@ -138,7 +139,7 @@ bool pm_admit(struct pm_gateway *g, struct pm_exchange *x, enum pm_access access
 void pm_shared_start(struct pm_gateway *g);
 void pm_shared_end(struct pm_gateway *g);
 void pm_shared_charge(struct pm_gateway *g, const struct pm_user *user, long long tokens, double cost);
-/* It has opened or closed, perhaps: others are told. */
+/* It has opened or closed, perhaps: other gateways are told. */
 void pm_shared_breaker(struct pm_gateway *g, const struct pm_target *t);
 
 /* replies.c */
@@ -185,6 +186,8 @@ void pm_answer_requests(struct pm_gateway *g, struct pm_exchange *x, const char 
 void pm_journal_init(struct pm_gateway *g);
 /* What anybody wants to hear from now on. */
 void pm_journal_watched(struct pm_gateway *g, uint32_t kinds);
+/* A cloud's breaker has opened or closed, perhaps: the manager and other gateways are told. */
+void pm_journal_breaker(struct pm_gateway *g, const struct pm_target *t);
 /* Somebody has said how good an answer was. */
 void pm_journal_said(struct pm_gateway *g, const char *id, double score, const char *label,
                      const struct pm_user *client);

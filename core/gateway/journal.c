@@ -7,7 +7,14 @@
 #include "core/base/clock.h"
 #include "core/gateway/call_priv.h"
 
-enum { LIVE_EVERY_MS = 400, RECORD_MAX = 64 << 10, PROMPT_MAX = 16 << 10, TOLD_ATTEMPTS = 4, LIVE_CALLS_MAX = 500 };
+enum {
+    LIVE_EVERY_MS = 400,
+    RECORD_MAX = 64 << 10,
+    PROMPT_MAX = 16 << 10,
+    TOLD_ATTEMPTS = 4,
+    LIVE_CALLS_MAX = 500,
+    WORD_MAX = 200
+};
 
 static void add_text(struct pm_buf *out, const char *key, const char *value)
 {
@@ -15,6 +22,21 @@ static void add_text(struct pm_buf *out, const char *key, const char *value)
         return;
     pm_buf_addf(out, ",\"%s\":", key);
     pm_json_quote(out, value, strlen(value));
+}
+
+/* What a client says may be of any length. */
+static void add_word(struct pm_buf *out, const char *key, const char *value)
+{
+    char word[WORD_MAX + 1];
+    size_t n = 0;
+    while (value && value[n] && n < WORD_MAX)
+        n++;
+    while (value && value[n] && n && ((unsigned char)value[n] & 0xc0) == 0x80)
+        n--;
+    if (value)
+        memcpy(word, value, n);
+    word[n] = 0;
+    add_text(out, key, word);
 }
 
 static void add_count(struct pm_buf *out, const char *key, long long n)
@@ -154,7 +176,7 @@ static void add_head(const struct pm_call *c, uint64_t now, struct pm_buf *out)
     pm_buf_addf(out, "{\"id\":\"%s\",\"at\":%llu,\"path\":\"%s\"", c->id,
                 (unsigned long long)(pm_clock_wall_ms() - (now - c->start_us) / 1000), c->endpoint->path);
     add_text(out, "key", c->client ? c->client->id : NULL);
-    add_text(out, "model", c->model);
+    add_word(out, "model", c->model);
     add_text(out, "route", c->input.route ? c->input.route->id : NULL);
     add_text(out, "target", c->target ? c->target->id : NULL);
     pm_buf_addf(out, ",\"stream\":%s,\"attempts\":%u", c->is_sse || c->opened ? "true" : "false", c->attempts);
@@ -213,6 +235,23 @@ void pm_journal_said(struct pm_gateway *g, const char *id, double score, const c
     pm_buf_addf(&out, ",\"admin\":%s}", client && client->admin ? "true" : "false");
     pm_channel_send(g->channel, PM_MSG_RECORD, 0, out.data, out.len);
     pm_buf_release(&out);
+}
+
+void pm_journal_breaker(struct pm_gateway *g, const struct pm_target *t)
+{
+    struct pm_target_state *changed = &g->states[t->index];
+    pm_shared_breaker(g, t);
+    if (changed->journal_open == changed->breaker.open || !g->channel)
+        return;
+    changed->journal_open = changed->breaker.open;
+    cJSON *open = cJSON_CreateArray();
+    for (size_t i = 0; i < g->conf->n_targets; i++)
+        if (g->states[i].breaker.open)
+            cJSON_AddItemToArray(open, cJSON_CreateString(g->conf->targets[i].id));
+    char *text = pm_json_text(open);
+    pm_channel_send_text(g->channel, PM_MSG_BREAKERS, 0, text);
+    free(text);
+    cJSON_Delete(open);
 }
 
 /* --- those under way --- */

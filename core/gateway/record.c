@@ -71,6 +71,21 @@ static void count_tokens(struct pm_gateway *g, const char *labels, const char *t
     pm_metrics_observe(g->metrics, "gen_ai_client_token_usage", full, (double)n);
 }
 
+static void count_cost(const struct pm_call *c)
+{
+    long long prompt = pm_call_prompt_tokens(c), output = c->usage.output;
+    struct pm_buf labels;
+    pm_buf_init(&labels, 320);
+    pm_metrics_label(&labels, "target", c->target->id);
+    pm_metrics_label(&labels, "route", c->input.route->id);
+    double cost = c->cache_hit ? 0 : pm_call_cost(c->target, prompt > 0 ? prompt : 0, output > 0 ? output : 0);
+    if (cost > 0)
+        pm_metrics_add(c->g->metrics, "pointsman_cost_total", labels.data, cost);
+    if (c->usage.cached > 0)
+        pm_metrics_add(c->g->metrics, "pointsman_cached_tokens_total", labels.data, (double)c->usage.cached);
+    pm_buf_release(&labels);
+}
+
 static void count_call(struct pm_call *c, int status, uint64_t now)
 {
     struct pm_gateway *g = c->g;
@@ -97,6 +112,7 @@ static void count_call(struct pm_call *c, int status, uint64_t now)
                            (double)(c->first_us - c->start_us) / 1e6);
     count_tokens(g, labels.data, "input", pm_call_prompt_tokens(c));
     count_tokens(g, labels.data, "output", c->usage.output);
+    count_cost(c);
     pm_buf_release(&labels);
 }
 
@@ -114,7 +130,7 @@ static void count_policies(struct pm_call *c)
     char labels[128];
     for (size_t i = 0; c->decision && i < c->decision->n_verdicts; i++) {
         snprintf(labels, sizeof(labels), "policy=\"%s\"", c->decision->verdicts[i].policy);
-        pm_metrics_add(c->g->metrics, "pointsman_policy_seconds_total", labels, c->decision->verdicts[i].us / 1e6);
+        pm_metrics_observe(c->g->metrics, "pointsman_policy_seconds", labels, c->decision->verdicts[i].us / 1e6);
     }
 }
 
@@ -153,7 +169,7 @@ void pm_call_target_answered(struct pm_call *c)
     if (c->target->kind == PM_TARGET_LOCAL)
         return;
     pm_breaker_success(&c->g->states[c->target->index].breaker);
-    pm_shared_breaker(c->g, c->target);
+    pm_journal_breaker(c->g, c->target);
 }
 
 /* How long its answers are, for the price of the next ones. */

@@ -8,6 +8,12 @@
 
 static void answered(struct pm_gateway *g, struct pm_exchange *x, const cJSON *reply)
 {
+    const char *id = strstr(pm_exchange_head(x)->path, "/requests/");
+    const cJSON *list = pm_json_get(pm_json_get(reply, "usage"), "requests");
+    if (id && !cJSON_GetArraySize(list)) {
+        pm_reply_error(g, x, 404, NULL, "there is no record of %.100s", id + strlen("/requests/"));
+        return;
+    }
     pm_reply_json(g, x, 200, cJSON_Duplicate(pm_json_get(reply, "usage"), true));
 }
 

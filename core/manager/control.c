@@ -38,6 +38,15 @@ void pm_control_refuse(struct pm_channel *ch, uint32_t id, const char *error)
     reply(ch, id, answer);
 }
 
+void pm_control_unable(struct pm_channel *ch, uint32_t id, const char *why)
+{
+    cJSON *answer = cJSON_CreateObject();
+    cJSON_AddBoolToObject(answer, "ok", false);
+    cJSON_AddBoolToObject(answer, "unable", true);
+    cJSON_AddStringToObject(answer, "error", why);
+    reply(ch, id, answer);
+}
+
 static void reply_with(struct pm_channel *ch, uint32_t id, const char *key, cJSON *value)
 {
     cJSON *answer = cJSON_CreateObject();

@@ -94,6 +94,9 @@ static void count(const struct pm_kv *kv, const char *what)
     pm_metrics_label(&labels, "profile", kv->profile);
     pm_metrics_label(&labels, "what", what);
     pm_metrics_add(kv->metrics, "pointsman_kv_total", labels.data, 1);
+    if (strcmp(what, "saved") == 0 || strcmp(what, "restored") == 0)
+        pm_metrics_observe(kv->metrics, "pointsman_kv_seconds", labels.data,
+                           (double)(pm_clock_us() - kv->began_us) / 1e6);
     pm_buf_release(&labels);
 }
 

@@ -35,6 +35,7 @@ static void start_server(struct pm_profile *p)
     p->step = PM_STEP_SERVER;
     p->measure = (struct pm_measure){0};
     p->load_start_us = pm_clock_us();
+    p->has_spoken = false;
     p->server = pm_server_start(&spec, &err);
     if (p->server)
         p->loads++;

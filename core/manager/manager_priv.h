@@ -35,6 +35,7 @@ struct pm_worker {
     struct pm_child *child;
     struct pm_channel *channel;
     uint32_t shared;  /* 1: it has its connection to Redis */
+    cJSON *broken;    /* ids of the targets that it leaves alone, NULL none */
     uint32_t watches; /* enum pm_watch bits: what its listeners want */
     char *live;       /* its requests under way, a JSON array; NULL none */
     char *stage;      /* the file whose code it was about to run */
@@ -65,7 +66,7 @@ struct pm_manager {
     struct pm_upstream *up;
     char *state_dir;
     char *listen_text;
-    int listen_fd, control_fd, lock_fd, state_fd;
+    int listen_fd, control_fd, lock_fd, state_fd, notify_fd;
     char *keys_path;
     bool has_keys; /* when it began to listen */
     struct event *control_event;
@@ -91,7 +92,8 @@ struct pm_manager {
     struct pm_warm *warm;                /* a file that is being read ahead, NULL for none */
     uint64_t freed_ms;                   /* when a server of ours ended last: its memory may come back late */
     uint64_t look_again_at_ms;           /* when the timer of that name fires, 0 never */
-    struct pm_timer look_again, tick, publish;
+    struct pm_timer look_again, tick, publish, alive;
+    uint64_t alive_ms; /* how often the service manager wants a sign of life, 0 never */
     bool scheduling, schedule_again;
 
     struct pm_client *clients;
@@ -126,6 +128,8 @@ void pm_control_close(struct pm_manager *m);
 void pm_control_message(struct pm_manager *m, struct pm_channel *ch, const struct pm_msg *msg);
 void pm_control_profile_changed(struct pm_profile *p);
 void pm_control_refuse(struct pm_channel *ch, uint32_t id, const char *error);
+/* Not the asker's fault: it may work later. */
+void pm_control_unable(struct pm_channel *ch, uint32_t id, const char *why);
 void pm_control_forget(struct pm_manager *m, const struct pm_channel *ch);
 
 /* watch.c */
@@ -151,6 +155,7 @@ void pm_recording_add(struct pm_manager *m, const char *text, size_t len);
 void pm_recording_ask(struct pm_manager *m, struct pm_channel *ch, uint32_t id, const cJSON *question);
 /* The asker has gone. */
 void pm_recording_forget(struct pm_manager *m, const struct pm_channel *ch);
+bool pm_recording_is_on(const struct pm_manager *m);
 cJSON *pm_recording_json(const struct pm_manager *m);
 /* Has it ended? Asks it to; pm_manager_maybe_end follows. */
 bool pm_recording_end(struct pm_manager *m);

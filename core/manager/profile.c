@@ -63,6 +63,13 @@ static void enter(struct pm_profile *p, enum pm_profile_state state, const char 
         pm_log_field(&fields, "why", why);
     pm_log_fields(state == PM_FAILED ? PM_LOG_WARN : PM_LOG_INFO, "profile", &fields);
     pm_buf_release(&fields);
+    uint64_t now = pm_clock_ms();
+    if (p->state == PM_DRAINING)
+        pm_profile_observe(p, "pointsman_profile_drain_seconds", (double)(now - p->state_since_ms) / 1000);
+    if (p->state == PM_STOPPING)
+        pm_profile_observe(p, "pointsman_profile_stop_seconds", (double)(now - p->state_since_ms) / 1000);
+    if (p->state != state)
+        p->state_since_ms = now;
     pm_watch_state(p, state_names[p->state], state_names[state], why);
     p->state = state;
     if (why && why != p->reason)
@@ -189,6 +196,9 @@ static void note_failure(struct pm_profile *p, bool was_up, const char *why)
 static void server_line(void *arg, const char *line)
 {
     struct pm_profile *p = arg;
+    if (!p->has_spoken && p->load_start_us)
+        pm_profile_observe(p, "pointsman_profile_spawn_seconds", (double)(pm_clock_us() - p->load_start_us) / 1e6);
+    p->has_spoken = true;
     pm_measure_line(&p->measure, line);
     pm_watch_log(p, line);
 }

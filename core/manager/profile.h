@@ -53,6 +53,8 @@ struct pm_profile {
     long long slots;
     struct pm_server_props props;
     bool has_props;
+    bool has_spoken; /* its present server has written a line */
+    uint64_t state_since_ms;
     int pin_by_hand; /* 1 and -1: until the next start, whatever the configuration says */
     bool wanted;     /* asked for by hand or PRELOAD; counts as a waiter */
     uint64_t wanted_since_ms;

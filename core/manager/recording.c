@@ -58,7 +58,7 @@ static void refuse_handed(struct pm_recording *r, const char *why)
         struct handed *h = r->handed;
         r->handed = h->next;
         if (h->channel)
-            pm_control_refuse(h->channel, h->id, why);
+            pm_control_unable(h->channel, h->id, why);
         free(h);
     }
 }
@@ -92,7 +92,7 @@ static void recorded(struct pm_recording *r, const struct pm_msg *msg)
     uint32_t upto;
     if (!pm_msg_struct(msg, &upto, sizeof(upto)))
         return;
-    while (r->first && r->first != r->unsent && (int32_t)(r->first->number - upto) <= 0) {
+    while (upto && r->first && r->first != r->unsent && (int32_t)(r->first->number - upto) <= 0) {
         drop_first(r);
         r->in_flight--;
     }
@@ -279,7 +279,7 @@ void pm_recording_ask(struct pm_manager *m, struct pm_channel *ch, uint32_t id, 
 {
     struct pm_recording *r = m->recording;
     if (!r || !r->channel) {
-        pm_control_refuse(ch, id,
+        pm_control_unable(ch, id,
                           !r || !r->wanted ? "usage is not recorded (USAGE=no in [gateway])"
                           : r->trouble     ? r->trouble
                                            : "the recorder is being started: ask again");
@@ -303,11 +303,17 @@ void pm_recording_forget(struct pm_manager *m, const struct pm_channel *ch)
             h->channel = NULL;
 }
 
+bool pm_recording_is_on(const struct pm_manager *m)
+{
+    const struct pm_recording *r = m->recording;
+    return r && r->wanted && !r->trouble;
+}
+
 cJSON *pm_recording_json(const struct pm_manager *m)
 {
     const struct pm_recording *r = m->recording;
     cJSON *item = cJSON_CreateObject();
-    cJSON_AddBoolToObject(item, "recording", r && r->wanted && !r->trouble);
+    cJSON_AddBoolToObject(item, "recording", pm_recording_is_on(m));
     if (!r)
         return item;
     if (r->trouble)

@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #include "core/base/alloc.h"
+#include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/loop/notify.h"
 #include "core/manager/manager_priv.h"
 #include "core/store/limits.h"
 
@@ -176,6 +178,7 @@ void pm_manager_candidate_failed(struct pm_manager *m, const char *plugin, const
         pm_manager_stop(m, true);
         return;
     }
+    pm_notify(m->notify_fd, "READY=1");
     if (m->reload_pending) {
         m->reload_pending = false;
         pm_manager_reload(m);
@@ -194,6 +197,8 @@ void pm_manager_commit(struct pm_manager *m, struct pm_generation *g)
     if (old && faultless)
         set_config_error(m, NULL);
     pm_log(PM_LOG_INFO, "configuration %u is in use", g->number);
+    if (old)
+        pm_notify(m->notify_fd, "READY=1");
     pm_profiles_sync(m);
     pm_recording_configure(m);
     if (old) {
@@ -380,6 +385,7 @@ void pm_manager_stop(struct pm_manager *m, bool keep_servers)
     }
     m->stopping = true;
     m->keep_servers = keep_servers;
+    pm_notify(m->notify_fd, "STOPPING=1");
     pm_log(PM_LOG_INFO, "stopping%s", keep_servers ? ", the model servers stay" : "");
     for (struct pm_profile *p = m->profiles; p; p = p->next)
         pm_leases_deny(p, PM_DENY_STOPPING, 5, "the gateway is shutting down");
@@ -389,6 +395,23 @@ void pm_manager_stop(struct pm_manager *m, bool keep_servers)
     pm_timer_set(&m->respawn, DRAIN_MS);
     /* Model servers end after the last worker: their last requests are finished. */
     pm_manager_maybe_end(m);
+}
+
+static void tell_alive(void *arg)
+{
+    struct pm_manager *m = arg;
+    pm_notify(m->notify_fd, "WATCHDOG=1");
+    pm_timer_set(&m->alive, m->alive_ms);
+}
+
+/* RELOADING=1 wants the time at which it began; READY=1 ends it (sd_notify(3)). */
+static void tell_reloading(struct pm_manager *m)
+{
+    char text[80];
+    if (!m->announced)
+        return;
+    snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)pm_clock_us());
+    pm_notify(m->notify_fd, text);
 }
 
 static void on_terminate(evutil_socket_t signo, short what, void *arg)
@@ -405,7 +428,11 @@ static void on_hangup(evutil_socket_t signo, short what, void *arg)
     (void)what;
     /* By hand: keys in files may have changed where the configuration has not. */
     m->forced_reload = true;
+    tell_reloading(m);
     pm_manager_reload(m);
+    /* Nothing to do, or a fault: over at once. */
+    if (!m->candidate)
+        pm_notify(m->notify_fd, "READY=1");
 }
 
 static void look_again(void *arg)
@@ -457,6 +484,7 @@ static void release(struct pm_manager *m)
     pm_timer_release(&m->look_again);
     pm_timer_release(&m->tick);
     pm_timer_release(&m->publish);
+    pm_timer_release(&m->alive);
     pm_metrics_free(m->metrics);
     pm_warm_stop(m);
     pm_fit_stop(m);
@@ -470,6 +498,8 @@ static void release(struct pm_manager *m)
         close(m->lock_fd);
     if (m->state_fd >= 0)
         close(m->state_fd);
+    if (m->notify_fd >= 0)
+        close(m->notify_fd);
     free(m->keys_path);
     free(m->config_error);
     free(m->listen_text);
@@ -489,6 +519,10 @@ int pm_manager_run(const struct pm_serve_options *options)
     pm_timer_init(&m.look_again, m.loop, look_again, &m);
     pm_timer_init(&m.tick, m.loop, pm_profiles_tick, &m);
     pm_timer_init(&m.publish, m.loop, pm_status_publish_due, &m);
+    pm_timer_init(&m.alive, m.loop, tell_alive, &m);
+    m.notify_fd = pm_notify_open(&m.alive_ms);
+    if (m.alive_ms)
+        pm_timer_set(&m.alive, m.alive_ms);
     if (start(&m, &err) < 0) {
         fprintf(stderr, "pointsman: cannot start: %s\n", err.msg);
         m.exit_code = 1;

@@ -185,6 +185,17 @@ static cJSON *device_json(const struct pm_device *d)
     return item;
 }
 
+/* Those whose breaker of a cloud model is open. */
+static unsigned workers_that_avoid(const struct pm_manager *m, const char *id)
+{
+    unsigned n = 0;
+    const cJSON *broken;
+    for (const struct pm_worker *w = m->workers; w; w = w->next)
+        cJSON_ArrayForEach (broken, w->broken)
+            n += cJSON_IsString(broken) && strcmp(broken->valuestring, id) == 0;
+    return n;
+}
+
 cJSON *pm_status_json(const struct pm_manager *m)
 {
     cJSON *root = cJSON_CreateObject();
@@ -231,6 +242,7 @@ cJSON *pm_status_json(const struct pm_manager *m)
         cJSON_AddStringToObject(item, "id", t->id);
         add_text(item, "name", t->name);
         add_text(item, "description", t->description);
+        cJSON_AddBoolToObject(item, "left_alone", workers_that_avoid(m, t->id) > 0);
         cJSON_AddItemToArray(clouds, item);
     }
     return root;
@@ -269,6 +281,24 @@ cJSON *pm_models_json(const struct pm_manager *m)
     return list;
 }
 
+static void device_metrics(struct pm_manager *m)
+{
+    struct pm_device seen[PM_DEVICES_MAX];
+    size_t n = pm_memory_read(m, seen);
+    for (size_t d = 0; d < n; d++) {
+        char labels[160];
+        snprintf(labels, sizeof(labels), "gpu=\"%zu\"", d);
+        pm_metrics_set(m->metrics, "pointsman_gpu_memory_bytes", labels, (double)seen[d].total_mib * (1 << 20));
+        pm_metrics_set(m->metrics, "pointsman_gpu_memory_free_bytes", labels, (double)seen[d].free_mib * (1 << 20));
+        if (seen[d].use_percent >= 0)
+            pm_metrics_set(m->metrics, "pointsman_gpu_use_ratio", labels, seen[d].use_percent / 100.0);
+        if (seen[d].power_w >= 0)
+            pm_metrics_set(m->metrics, "pointsman_gpu_power_watts", labels, seen[d].power_w);
+        if (seen[d].temperature_c >= 0)
+            pm_metrics_set(m->metrics, "pointsman_gpu_temperature_celsius", labels, seen[d].temperature_c);
+    }
+}
+
 void pm_status_metrics(struct pm_manager *m, struct pm_buf *out)
 {
     char labels[400];
@@ -289,5 +319,14 @@ void pm_status_metrics(struct pm_manager *m, struct pm_buf *out)
         shared += w->shared;
     if (m->current && m->current->conf->gateway.redis)
         pm_metrics_set(m->metrics, "pointsman_redis_up", "", shared);
+    device_metrics(m);
+    for (size_t i = 0; m->current && i < m->current->conf->n_targets; i++) {
+        const struct pm_target *t = &m->current->conf->targets[i];
+        snprintf(labels, sizeof(labels), "target=\"%s\"", t->id);
+        if (t->kind != PM_TARGET_LOCAL)
+            pm_metrics_set(m->metrics, "pointsman_breaker_open", labels, workers_that_avoid(m, t->id));
+    }
+    pm_metrics_set(m->metrics, "pointsman_build_info", "version=\"" PACKAGE_VERSION "\"", 1);
+    pm_metrics_set(m->metrics, "pointsman_usage_recording", "", pm_recording_is_on(m));
     pm_metrics_text(m->metrics, out);
 }

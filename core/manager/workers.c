@@ -10,6 +10,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/loop/notify.h"
 #include "core/manager/manager_priv.h"
 
 enum { RESPAWN_MOST_MS = 5000 };
@@ -28,6 +29,7 @@ void pm_worker_free(struct pm_worker *w)
     free(w->failed_plugin);
     free(w->failure);
     free(w->live);
+    cJSON_Delete(w->broken);
     pm_loop_defer(w->m->loop, free, w);
 }
 
@@ -69,6 +71,7 @@ static void loaded(struct pm_worker *w)
         m->announced = true;
         printf("pointsman: listening on http://%s\n", m->listen_text);
         fflush(stdout);
+        pm_notify(m->notify_fd, "READY=1\nSTATUS=answering requests");
     }
 }
 
@@ -135,6 +138,11 @@ static void message(void *arg, const struct pm_msg *msg)
         break;
     case PM_MSG_LIVE:
         pm_watch_live(w, msg->data, msg->len);
+        break;
+    case PM_MSG_BREAKERS:
+        cJSON_Delete(w->broken);
+        w->broken = cJSON_ParseWithLength(msg->data, msg->len);
+        pm_status_publish(w->m, false);
         break;
     case PM_MSG_WATCHING:
         if (pm_msg_struct(msg, &watching, sizeof(watching)))

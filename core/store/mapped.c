@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/log.h"
+
 enum { HEAD = 64, TRIES = 10 };
 
 static void set_lock(int fd, short type)
@@ -72,6 +74,26 @@ static enum found look(int dir, const char *path, int fd, const struct pm_mapped
     return replace(dir, path, kind) ? FOUND_AGAIN : FOUND_BAD;
 }
 
+/* On a full disk the first touch of a page that has no place there would end the process (SIGBUS): the place is taken
+ * at once. Where there is none, this process goes on with memory of its own. */
+static int make_room(struct pm_mapped *m, const char *path)
+{
+    int full = posix_fallocate(m->fd, 0, (off_t)HEAD + (off_t)m->size);
+    if (full != ENOSPC && full != EDQUOT && full != EFBIG)
+        return PM_OK;
+    int fd = memfd_create(path, MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, (off_t)HEAD + (off_t)m->size) < 0) {
+        if (fd >= 0)
+            close(fd);
+        errno = full;
+        return PM_EIO;
+    }
+    pm_log(PM_LOG_WARN, "%s: the disk is full: kept in memory by this process alone, until it ends", path);
+    close(m->fd);
+    m->fd = fd;
+    return PM_OK;
+}
+
 int pm_mapped_open(int dir, const char *path, const struct pm_mapped_kind *kind, struct pm_mapped *out,
                    struct pm_error *err)
 {
@@ -86,7 +108,9 @@ int pm_mapped_open(int dir, const char *path, const struct pm_mapped_kind *kind,
         if (found == FOUND_AGAIN)
             close(out->fd);
     }
-    if (found == FOUND_GOOD) {
+    if (found == FOUND_BAD && errno == ENOSPC)
+        found = FOUND_GOOD;
+    if (found == FOUND_GOOD && make_room(out, path) == PM_OK) {
         out->head = mmap(NULL, HEAD + out->size, PROT_READ | PROT_WRITE, MAP_SHARED, out->fd, 0);
         out->at = out->head != MAP_FAILED ? (char *)out->head + HEAD : NULL;
     }

@@ -89,6 +89,8 @@ static void answer(struct recorder *r, const struct pm_msg *msg)
         cJSON_AddItemToObject(reply, "usage", said);
     else
         cJSON_AddStringToObject(reply, "error", err.msg);
+    if (!said && err.code == PM_EIO)
+        cJSON_AddTrueToObject(reply, "unable");
     char *text = pm_json_text(reply);
     pm_channel_send_text(r->channel, PM_MSG_REPLY, msg->id, text);
     free(text);
@@ -158,10 +160,13 @@ int pm_recorder_run(int channel_fd, const char *path)
     pm_timer_init(&r.prune, r.loop, prune, &r);
     pm_loop_on_signal(r.loop, SIGTERM, on_terminate, &r);
     r.records = pm_records_open(path, &err);
-    if (r.records)
+    if (r.records) {
+        /* It can be written: so far nothing of this channel's is in it. */
+        pm_channel_send(r.channel, PM_MSG_RECORDED, 0, &r.last, sizeof(r.last));
         pm_loop_run(r.loop);
-    else
+    } else {
         give_up(&r, &err);
+    }
     pm_records_free(r.records);
     pm_timer_release(&r.commit);
     pm_timer_release(&r.prune);

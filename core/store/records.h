@@ -37,6 +37,9 @@ int pm_records_commit(struct pm_records *r, struct pm_error *err) PM_MUST;
 int pm_records_prune(struct pm_records *r, const struct pm_records_limits *limits, bool *more,
                      struct pm_error *err) PM_MUST;
 
+/* Can sums be made by that? Else the error says by what. */
+int pm_records_check_by(const char *by, struct pm_error *err) PM_MUST;
+
 /* Answers a question; the caller deletes the answer. NULL with `err` when it cannot be understood.
  *
  *   {"by": "day|hour|route|target|key|model|status|outcome|intent", "since": ms, "until": ms}

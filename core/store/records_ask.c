@@ -118,23 +118,35 @@ static int add_sums(struct pm_records *r, const char *name, const struct filter 
     return finish(r, s, code, err);
 }
 
+static const char *expression_of(const char *by)
+{
+    for (size_t i = 0; i < GROUPS; i++)
+        if (strcmp(groups[i].name, by) == 0)
+            return groups[i].expression;
+    return NULL;
+}
+
+int pm_records_check_by(const char *by, struct pm_error *err)
+{
+    const char *names[GROUPS];
+    if (expression_of(by))
+        return PM_OK;
+    for (size_t i = 0; i < GROUPS; i++)
+        names[i] = groups[i].name;
+    const char *near = pm_nearest(by, names, GROUPS);
+    return pm_error_set(
+        err, PM_EINVAL,
+        "requests cannot be put together by `%.40s`%s%s%s: day, hour, route, target, key, model, status, "
+        "outcome, intent",
+        by, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+}
+
 static cJSON *ask_sums(struct pm_records *r, const cJSON *question, const char *by, struct pm_error *err)
 {
-    const char *expression = NULL, *names[GROUPS];
+    const char *expression = expression_of(by);
     struct filter f = {0};
-    for (size_t i = 0; i < GROUPS; i++) {
-        names[i] = groups[i].name;
-        if (strcmp(groups[i].name, by) == 0)
-            expression = groups[i].expression;
-    }
-    if (!expression) {
-        const char *near = pm_nearest(by, names, GROUPS);
-        pm_error_set(err, PM_EINVAL,
-                     "requests cannot be put together by `%.40s`%s%s%s: day, hour, route, target, key, model, status, "
-                     "outcome, intent",
-                     by, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+    if (pm_records_check_by(by, err) < 0)
         return NULL;
-    }
     if (read_filter(question, &f, err) < 0)
         return NULL;
     cJSON *answer = cJSON_CreateObject(), *total = cJSON_CreateArray();
