@@ -15,7 +15,8 @@
 static const char usage[] =
     "eval --data FILE.jsonl [--policy NAME,...] [--weights FILE | --folds K | --leave-out source | --by-split]\n"
     "       [--train FILE.jsonl] [--own N] [--cap N] [--pair WEAK,STRONG] [--seed N] [--options FILE] [--json] "
-    "[--plugins DIR]";
+    "[--plugins DIR]\n"
+    "       eval --from-usage [--policy NAME,...] [--weights FILE] [--options FILE] [--seed N] [--state DIR] [--json]";
 
 static const char default_chain[] = "capability,learned,stage";
 
@@ -269,6 +270,8 @@ int pm_cmd_eval(int argc, char **argv)
 {
     struct pm_trial t = {
         .ask = {.policies = default_chain, .pair = "weak,strong", .plugins = pm_cli_places()->plugins}};
+    const char *state = pm_cli_places()->state, *models = pm_cli_places()->models;
+    bool from_usage = false;
     const char *folds = "0", *own = "0", *cap = "0", *seed = "1";
     const struct pm_cli_option options[] = {
         {"--data", &t.ask.data, NULL,
@@ -284,6 +287,9 @@ int pm_cmd_eval(int argc, char **argv)
         {"--own", &own, NULL, "so many of the rows to be judged are learnt from instead"},
         {"--cap", &cap, NULL, "judge at most so many rows of a source"},
         {"--seed", &seed, NULL, "of all that is random (1)"},
+        {"--from-usage", NULL, &from_usage, "on the requests that the gateway has recorded (RECORD=prompts)"},
+        {"--state", &state, NULL, "the state folder with them"},
+        {"--models", &models, NULL, "what the targets are good at"},
         {"--json", NULL, &t.ask.json, "one document for programs"},
         {"--plugins", &t.ask.plugins, NULL, "the folder with the policies"},
         {0}};
@@ -292,13 +298,18 @@ int pm_cmd_eval(int argc, char **argv)
     if (rc >= 0)
         return rc;
     pm_strv_split(&t.pair, t.ask.pair);
-    if (words || !t.ask.data || t.pair.n != 2 || !read_numbers(&t.ask, folds, own, cap, seed) || (t.ask.folds == 1) ||
-        (t.ask.leave_out && strcmp(t.ask.leave_out, "source") != 0)) {
+    if (words || !t.ask.data != from_usage || t.pair.n != 2 || !read_numbers(&t.ask, folds, own, cap, seed) ||
+        (t.ask.folds == 1) || (t.ask.leave_out && strcmp(t.ask.leave_out, "source") != 0)) {
         fprintf(stderr, "usage: pointsman %s\n", usage);
         pm_strv_release(&t.pair);
         return 2;
     }
     t.random = (uint64_t)t.ask.seed;
+    if (from_usage) {
+        rc = pm_eval_usage(&t.ask, state, models, &err);
+        pm_strv_release(&t.pair);
+        return rc == PM_OK ? 0 : pm_cli_failed(&err);
+    }
     rc = read_rows(&t, &err);
     if (rc == PM_OK)
         rc = run(&t, &err);

@@ -27,6 +27,9 @@ struct pm_trial {
     uint64_t random;
 };
 
+/* eval_usage.c */
+int pm_eval_usage(const struct pm_asked *ask, const char *state, const char *models, struct pm_error *err) PM_MUST;
+
 /* eval_report.c */
 void pm_eval_report(const struct pm_trial *t);
 

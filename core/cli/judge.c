@@ -17,13 +17,28 @@ struct pm_judge {
     struct pm_target_view *views;
 };
 
-static char *models_text(const struct pm_strv *targets)
+static void add_known(const struct pm_target *t, struct pm_buf *text)
 {
+    pm_buf_addf(text, "STRENGTH=%.3f\nPRICE_IN=%.6f\nPRICE_OUT=%.6f\nGOOD_AT=", t->strength, t->price_in,
+                t->price_out);
+    for (size_t i = 0; i < t->good_at.n; i++)
+        pm_buf_addf(text, "%s%s", i ? "," : "", t->good_at.items[i]);
+    pm_buf_add(text, "\n");
+}
+
+static char *models_text(const struct pm_judge_spec *spec)
+{
+    const struct pm_strv *targets = spec->targets;
     struct pm_buf text;
     pm_buf_init(&text, PM_BUF_OWN_LIMIT);
-    for (size_t i = 0; i < targets->n; i++)
-        pm_buf_addf(&text, "[%s]\nCLOUD=openai\nBASE_URL=http://127.0.0.1:9/v1\nSTRENGTH=%.3f\n", targets->items[i],
-                    targets->n == 2 ? (double)i : 0.5);
+    for (size_t i = 0; i < targets->n; i++) {
+        const struct pm_target *known = spec->like ? pm_conf_target(spec->like, targets->items[i]) : NULL;
+        pm_buf_addf(&text, "[%s]\nCLOUD=openai\nBASE_URL=http://127.0.0.1:9/v1\n", targets->items[i]);
+        if (known)
+            add_known(known, &text);
+        else
+            pm_buf_addf(&text, "STRENGTH=%.3f\n", targets->n == 2 && !spec->like ? (double)i : 0.5);
+    }
     return pm_buf_take(&text);
 }
 
@@ -62,7 +77,7 @@ static int make_conf(struct pm_judge *j, const struct pm_judge_spec *spec, struc
     if (!mkdtemp(j->dir))
         return pm_error_errno(err, "%s", j->dir);
     char *models = pm_asprintf("%s/models.conf", j->dir), *routes = pm_asprintf("%s/routes", j->dir);
-    char *route = pm_asprintf("%s/eval.conf", routes), *text = models_text(spec->targets), *said = route_text(spec);
+    char *route = pm_asprintf("%s/eval.conf", routes), *text = models_text(spec), *said = route_text(spec);
     struct pm_diags diags = {0};
     int rc = mkdir(routes, 0700) < 0 ? pm_error_errno(err, "%s", routes) : PM_OK;
     if (rc == PM_OK)

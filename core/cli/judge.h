@@ -1,5 +1,5 @@
 /* A chain of policies without a gateway: what they say of a request body, and what is decided. Targets are made up,
- * all ready and free of charge; of two the second is the stronger, more are equal.
+ * all ready; of two the second is the stronger, more are equal, unless a configuration tells what they are.
  */
 #ifndef PM_CLI_JUDGE_H
 #define PM_CLI_JUDGE_H
@@ -13,7 +13,8 @@ struct pm_judge_spec {
     const char *plugins;  /* folder */
     const char *policies; /* separated by commas */
     const struct pm_strv *targets;
-    const char *options; /* sections [policy NAME] as they stand in a route's file; NULL for none */
+    const char *options;        /* sections [policy NAME] as they stand in a route's file; NULL for none */
+    const struct pm_conf *like; /* its targets of the same ids tell what they are good at; NULL for none */
 };
 
 struct pm_judged {
