@@ -54,6 +54,7 @@ static const struct {
     {"route", pm_cmd_route, "what would be decided for a request, and why"},
     {"logs", pm_cmd_logs, "the last lines of the model servers"},
     {"usage", pm_cmd_usage, "what was used: requests, tokens, cost"},
+    {"client", pm_cmd_client, "set up an agent: Claude Code, Codex, aider, ..."},
     {"plan", pm_cmd_plan, "where a model would go on this machine's devices"},
     {"check", pm_cmd_check, "what is wrong with the configuration"},
     {"key", pm_cmd_key, "keys: who may use what"},

@@ -68,6 +68,15 @@ static void reply_keys(struct pm_manager *m, struct pm_channel *ch, uint32_t id)
     reply(ch, id, answer);
 }
 
+static void reply_models(struct pm_manager *m, struct pm_channel *ch, uint32_t id)
+{
+    cJSON *answer = cJSON_CreateObject();
+    cJSON_AddBoolToObject(answer, "ok", true);
+    cJSON_AddItemToObject(answer, "models", pm_models_json(m));
+    cJSON_AddItemToObject(answer, "routes", pm_routes_json(m));
+    reply(ch, id, answer);
+}
+
 static struct pm_profile *need_profile(struct pm_manager *m, struct pm_channel *ch, uint32_t id, const char *name)
 {
     struct pm_profile *p = name ? pm_profile_find(m, name) : NULL;
@@ -193,7 +202,7 @@ void pm_control_message(struct pm_manager *m, struct pm_channel *ch, const struc
         reply_with(ch, msg->id, "status", pm_status_json(m));
     } else if (strcmp(op, "models") == 0) {
         if (m->current)
-            reply_with(ch, msg->id, "models", pm_models_json(m));
+            reply_models(m, ch, msg->id);
         else
             pm_control_refuse(ch, msg->id, "not ready yet");
     } else if (strcmp(op, "switch") == 0) {

@@ -164,6 +164,7 @@ void pm_recording_free(struct pm_manager *m);
 /* status.c */
 cJSON *pm_status_json(const struct pm_manager *m);
 cJSON *pm_models_json(const struct pm_manager *m);
+cJSON *pm_routes_json(const struct pm_manager *m);
 void pm_status_metrics(struct pm_manager *m, struct pm_buf *out);
 /* Tells the workers, soon: many changes become one message. `now` when the decision of the next request depends on it.
  */

@@ -203,6 +203,7 @@ cJSON *pm_status_json(const struct pm_manager *m)
     cJSON_AddNumberToObject(root, "pid", getpid());
     cJSON *listen = cJSON_AddArrayToObject(root, "listen");
     cJSON_AddItemToArray(listen, cJSON_CreateString(m->listen_text));
+    cJSON_AddBoolToObject(root, "needs_key", m->current && m->current->conf->needs_key);
     cJSON_AddNumberToObject(root, "generation", m->current ? m->current->number : 0);
     if (m->config_error)
         cJSON_AddStringToObject(root, "config_error", m->config_error);
@@ -276,6 +277,25 @@ cJSON *pm_models_json(const struct pm_manager *m)
                 cJSON_AddItemToArray(words, cJSON_CreateString(argv.items[j]));
             pm_strv_release(&argv);
         }
+        cJSON_AddItemToArray(list, item);
+    }
+    return list;
+}
+
+cJSON *pm_routes_json(const struct pm_manager *m)
+{
+    const struct pm_conf *conf = m->current->conf;
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; i < conf->n_routes; i++) {
+        const struct pm_route *r = &conf->routes[i];
+        cJSON *item = cJSON_CreateObject(), *names, *targets;
+        cJSON_AddStringToObject(item, "id", r->id);
+        names = cJSON_AddArrayToObject(item, "models");
+        for (size_t j = 0; j < r->models.n; j++)
+            cJSON_AddItemToArray(names, cJSON_CreateString(r->models.items[j]));
+        targets = cJSON_AddArrayToObject(item, "targets");
+        for (size_t j = 0; j < r->n_targets; j++)
+            cJSON_AddItemToArray(targets, cJSON_CreateString(conf->targets[r->targets[j]].id));
         cJSON_AddItemToArray(list, item);
     }
     return list;
