@@ -56,6 +56,7 @@ static const struct {
     {"usage", pm_cmd_usage, "what was used: requests, tokens, cost"},
     {"client", pm_cmd_client, "set up an agent: Claude Code, Codex, aider, ..."},
     {"plan", pm_cmd_plan, "where a model would go on this machine's devices"},
+    {"bench", pm_cmd_bench, "how fast and how good profiles are"},
     {"check", pm_cmd_check, "what is wrong with the configuration"},
     {"key", pm_cmd_key, "keys: who may use what"},
     {"plugin", pm_cmd_plugin, "make, check and list policies"},

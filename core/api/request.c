@@ -169,6 +169,7 @@ void pm_api_request_shrink(struct pm_api_request *r)
     PM_FREE_AND_NULL(r->system);
     PM_FREE_AND_NULL(r->last_user);
     PM_FREE_AND_NULL(r->last_tool_result);
+    r->system_len = r->last_user_len = r->last_tool_result_len = 0;
 }
 
 void pm_api_request_release(struct pm_api_request *r)

@@ -42,7 +42,7 @@ enum pm_msg_type {
     PM_MSG_WATCH,       /* u32, enum pm_watch bits: what anybody wants to hear */
     PM_MSG_KEEP,        /* struct pm_msg_keep, to the recorder */
     /* manager to workers and to those who asked to `watch`; the id is an enum pm_watch */
-    PM_MSG_EVENT, /* what has happened: a JSON object, or of logs lines `PROFILE\tTEXT` */
+    PM_MSG_EVENT, /* what has happened: a JSON object a line, or of logs lines `PROFILE\tTEXT` */
     /* command line or worker to manager, and the answer */
     PM_MSG_CONTROL = 64, /* JSON {"op": ...} */
     PM_MSG_REPLY         /* JSON {"ok": true, ...} or {"ok": false, "error": text}; id of the question */

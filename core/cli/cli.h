@@ -13,6 +13,7 @@ int pm_cmd_unload(int argc, char **argv);
 int pm_cmd_stop(int argc, char **argv);
 int pm_cmd_logs(int argc, char **argv);
 int pm_cmd_usage(int argc, char **argv);
+int pm_cmd_bench(int argc, char **argv);
 int pm_cmd_client(int argc, char **argv);
 int pm_cmd_top(int argc, char **argv);
 int pm_cmd_route(int argc, char **argv);

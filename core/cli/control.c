@@ -1,8 +1,12 @@
 /* Subcommands that ask the manager: status, models, switch, unload, stop. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
+#include "core/base/alloc.h"
 #include "core/base/text.h"
 #include "core/channel/channel.h"
 #include "core/cli/cli.h"
@@ -38,6 +42,9 @@ static void print_status(const cJSON *s)
                pm_json_num(item, "generation", 0));
     if (error)
         printf("NOT IN USE: the newest configuration has a fault:\n  %s\n", error);
+    const char *usage = pm_json_str(pm_json_get(s, "usage"), "error");
+    if (usage)
+        printf("NOT RECORDED: %s\n", usage);
     if (!cJSON_GetArraySize(profiles))
         return;
     printf("\n%-28s %-9s %8s %6s %8s %6s  %s\n", "PROFILE", "STATE", "PID", "IN USE", "WAITING", "LOADS", "");
@@ -216,17 +223,32 @@ int pm_cmd_unload(int argc, char **argv)
                   words ? argv[0] : "all");
 }
 
+/* Its lock is free when the last of it has gone. */
+static int wait_for_end(const char *state)
+{
+    char *path = pm_asprintf("%s/lock", state);
+    int fd = open(path, O_RDWR | O_CLOEXEC), rc = fd < 0 || flock(fd, LOCK_EX) == 0 ? 0 : 1;
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return rc;
+}
+
 int pm_cmd_stop(int argc, char **argv)
 {
-    static const char usage[] = "stop [--keep] [--state DIR]";
+    static const char usage[] = "stop [--keep] [--wait] [--state DIR]";
     const char *state = pm_cli_places()->state;
-    bool keep = false;
+    bool keep = false, wait = false;
     const struct pm_cli_option options[] = {
-        STATE_OPTION, {"--keep", NULL, &keep, "leave the model servers running for the next start"}, {0}};
+        STATE_OPTION,
+        {"--keep", NULL, &keep, "leave the model servers running for the next start"},
+        {"--wait", NULL, &wait, "until it has ended"},
+        {0}};
     int words, rc = pm_cli_parse(usage, options, argc, argv, &words);
     if (rc >= 0 || words)
         return rc >= 0 ? rc : too_many(usage);
     cJSON *question = pm_cli_question("stop", NULL);
     cJSON_AddBoolToObject(question, "keep", keep);
-    return simple(state, question, "stopping", "");
+    rc = simple(state, question, "stopping", "");
+    return rc == 0 && wait ? wait_for_end(state) : rc;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,21 @@
 #include "core/conf/bundle.h"
 #include "core/conf/ini.h"
 #include "core/store/limits.h"
+
+/* The gateway must be able to read what root has written for it: it belongs to whom the folder belongs. */
+static int write_keys(const char *path, const struct pm_buf *text, struct pm_error *err)
+{
+    struct stat st;
+    int rc = pm_file_write(path, text->data, text->len, err);
+    const char *slash = strrchr(path, '/');
+    if (rc < 0 || geteuid() != 0 || !slash)
+        return rc;
+    char *folder = pm_strndup(path, slash > path ? (size_t)(slash - path) : 1);
+    if (stat(folder, &st) == 0 && st.st_uid != 0 && chown(path, st.st_uid, st.st_gid) < 0)
+        rc = pm_error_errno(err, "%s: cannot be given to the owner of its folder", path);
+    free(folder);
+    return rc;
+}
 
 static const char usage[] = "key add NAME | list | revoke NAME [options]";
 
@@ -203,7 +219,7 @@ static int add_key(const struct asked *a, const char *name, struct pm_error *err
     } else {
         pm_buf_add(&text, b->clients.text ? b->clients.text : "");
         add_section(&text, name, key, a);
-        rc = pm_file_write(b->clients.path, text.data, text.len, err);
+        rc = write_keys(b->clients.path, &text, err);
     }
     if (rc == PM_OK) {
         tell_manager(a);
@@ -245,7 +261,7 @@ static int revoke_key(const struct asked *a, const char *name, struct pm_error *
         rc = pm_error_set(err, PM_ENOTFOUND, "there is no key %.80s: see `pointsman key list`", name);
     } else {
         without_section(b->clients.text, name, &text);
-        rc = pm_file_write(b->clients.path, text.data, text.len, err);
+        rc = write_keys(b->clients.path, &text, err);
     }
     if (rc == PM_OK)
         tell_manager(a);

@@ -45,7 +45,7 @@ static void event(void *arg, enum pm_watch kind, const char *text)
         size_t n = (size_t)(tab - text);
         if (!f->profile)
             printf("%-20.*s | %.*s\n", (int)n, text, (int)(end - tab - 1), tab + 1);
-        else if (strlen(f->profile) == n && memcmp(f->profile, text, n) == 0)
+        else if ((n == 1 && *text == '-') || (strlen(f->profile) == n && memcmp(f->profile, text, n) == 0))
             printf("%.*s\n", (int)(end - tab - 1), tab + 1);
     }
     /* A reader that has gone (`| head`) ends it, by SIGPIPE or here. */

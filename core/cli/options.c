@@ -71,7 +71,7 @@ static char *self_path(void)
     return pm_strdup(path);
 }
 
-static const char *default_state(void)
+static char *own_state(void)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     if (state && *state == '/')
@@ -79,6 +79,19 @@ static const char *default_state(void)
     if (home && *home == '/')
         return pm_asprintf("%s/.local/state/pointsman", home);
     return pm_asprintf("/tmp/pointsman-%d", (int)getuid());
+}
+
+/* The machine's gateway (packaging/pointsman.service), where one runs that may be asked and none is one's own. */
+static const char *default_state(void)
+{
+    static const char machine[] = "/var/lib/pointsman";
+    char *own = own_state(), *socket = pm_asprintf("%s/control.sock", own);
+    bool runs = access(socket, F_OK) == 0;
+    free(socket);
+    if (runs || access("/var/lib/pointsman/control.sock", R_OK | W_OK) < 0)
+        return own;
+    free(own);
+    return machine;
 }
 
 const struct pm_cli_places *pm_cli_places(void)

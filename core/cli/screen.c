@@ -48,7 +48,14 @@ static void put(const struct pm_box *b, int row, int column, wchar_t ch, enum pm
 {
     if (row < 0 || row >= b->rows || column < 0 || column >= b->columns)
         return;
-    b->screen->cells[(b->row + row) * b->screen->columns + b->column + column] = (struct pm_cell){ch, style};
+    int x = b->column + column;
+    struct pm_cell *cell = &b->screen->cells[(b->row + row) * b->screen->columns + x];
+    /* Of a wide character of which one half is drawn over, the other half goes too. */
+    if (ch && !cell->ch && x > 0)
+        cell[-1].ch = L' ';
+    if (x + 1 < b->screen->columns && !cell[1].ch)
+        cell[1].ch = L' ';
+    *cell = (struct pm_cell){ch, style};
 }
 
 int pm_box_text(const struct pm_box *b, int row, int column, enum pm_style style, const char *text)
@@ -70,11 +77,19 @@ int pm_box_text(const struct pm_box *b, int row, int column, enum pm_style style
             continue;
         if (width < 0)
             ch = L'?';
-        put(b, row, column++, ch == L'\t' ? L' ' : ch, style);
+        /* Half of a wide one cannot be shown. */
+        bool cut = width == 2 && (column < 0 || column + 1 >= b->columns);
+        put(b, row, column++, ch == L'\t' || cut ? L' ' : ch, style);
         if (width == 2)
-            put(b, row, column++, 0, style);
+            put(b, row, column++, cut ? L' ' : 0, style);
     }
     return column;
+}
+
+void pm_box_cell(const struct pm_box *b, int row, int column, int columns, enum pm_style style, const char *text)
+{
+    struct pm_box cell = pm_box_part(b, row, column, 1, columns);
+    pm_box_text(&cell, 0, 0, style, text);
 }
 
 int pm_box_format(const struct pm_box *b, int row, int column, enum pm_style style, const char *fmt, ...)

@@ -45,6 +45,8 @@ struct pm_box pm_box_part(const struct pm_box *b, int row, int column, int rows,
 
 /* Draws a text (UTF-8, or what the locale has) up to the box's edge; the column after it. */
 int pm_box_text(const struct pm_box *b, int row, int column, enum pm_style style, const char *text);
+/* The same in so many columns. */
+void pm_box_cell(const struct pm_box *b, int row, int column, int columns, enum pm_style style, const char *text);
 int pm_box_format(const struct pm_box *b, int row, int column, enum pm_style style, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 

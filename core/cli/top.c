@@ -2,6 +2,7 @@
  * watch, so it stays up through switches, workers' deaths and restarts of the manager. */
 #include <curses.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,8 +160,8 @@ static void ask(struct session *s, const char *op, const cJSON *profile, const c
 
 static void load(struct session *s, const cJSON *p)
 {
-    if (p && strcmp(pm_json_str(p, "state"), "ready") == 0)
-        pm_top_say(&s->top, false, "%s is loaded already", pm_json_str(p, "id"));
+    if (p && strcmp(pm_top_str(p, "state"), "ready") == 0)
+        pm_top_say(&s->top, false, "%s is loaded already", pm_top_str(p, "id"));
     else if (p)
         ask(s, "switch", p, "will be loaded");
 }
@@ -223,12 +224,7 @@ static void key_in_filter(struct pm_top *t, int key)
 
 static void scroll_log(struct pm_top *t, int by)
 {
-    size_t kept = t->n_lines < PM_TOP_LINES ? t->n_lines : PM_TOP_LINES;
-    int most = 0;
-    for (size_t i = 0; i < kept; i++)
-        most += pm_top_shows(t, i);
-    t->scroll += by;
-    t->scroll = t->scroll < 0 ? 0 : t->scroll > most - 1 ? (most ? most - 1 : 0) : t->scroll;
+    pm_top_scroll(t, by, pm_top_log_rows(t, LINES, COLS));
 }
 
 /* Keys that steer the gateway; false for others. */
@@ -309,6 +305,8 @@ static void key_for_view(struct session *s, int key)
 static void key(struct session *s, int key)
 {
     struct pm_top *t = &s->top;
+    if (key == KEY_RESIZE)
+        return;
     if (t->types_filter) {
         key_in_filter(t, key);
         return;
@@ -327,6 +325,7 @@ static void key(struct session *s, int key)
 static void readable(evutil_socket_t fd, short what, void *arg)
 {
     struct session *s = arg;
+    struct pollfd terminal = {.fd = fd, .events = POLLIN};
     char byte;
     int k, n = 0;
     (void)what;
@@ -335,7 +334,7 @@ static void readable(evutil_socket_t fd, short what, void *arg)
         n++;
     }
     /* Readable, and nothing to read: the terminal has gone. */
-    if (!n && read(fd, &byte, 1) == 0)
+    if (!n && poll(&terminal, 1, 0) > 0 && read(fd, &byte, 1) <= 0)
         pm_loop_stop(s->loop);
     draw_soon(s);
 }
@@ -353,6 +352,12 @@ static void interrupted(evutil_socket_t signo, short what, void *arg)
 static int open_terminal(struct session *s)
 {
     SCREEN *screen = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) ? newterm(NULL, stdout, stdin) : NULL;
+    /* A dumb one: its cursor cannot be moved. */
+    if (screen && !tigetstr("cup")) {
+        endwin();
+        delscreen(screen);
+        screen = NULL;
+    }
     if (!screen) {
         fputs("pointsman: no terminal that can be drawn on: `pointsman top --once` prints one frame as text\n",
               stderr);

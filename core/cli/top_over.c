@@ -13,23 +13,24 @@ static struct pm_box centre(const struct pm_box *all, int rows, int columns)
 /* What is left beside the other columns. */
 static int name_columns(const struct pm_box *b)
 {
-    int left = b->columns - 66;
+    int left = b->columns - 68;
     return left < 8 ? 8 : left;
 }
 
 static void draw_choice(const struct pm_box *b, int row, const cJSON *p, bool chosen)
 {
-    const char *id = pm_json_str(p, "id"), *name = pm_json_str(p, "name"), *speed = pm_json_str(p, "speed");
-    const char *state = pm_json_str(p, "state"), *fit = pm_json_str(p, "fit");
+    const char *id = pm_top_str(p, "id"), *name = pm_top_str(p, "name"), *state = pm_top_str(p, "state");
     char load[24];
     enum pm_style style = chosen ? PM_STYLE_CHOSEN : PM_STYLE_PLAIN;
     struct pm_box line = pm_box_part(b, row, 1, 1, b->columns - 2);
     pm_top_seconds(pm_json_num(p, "expected_load_ms", 0) / 1000, load);
     pm_box_head(&line, 0, style, "");
     int wide = name_columns(b);
-    pm_box_format(&line, 0, 1, style, "%-18.18s %-*.*s %-8.8s %7.0f  %-8s %s", id, wide, wide,
-                  name && strcmp(name, id) != 0 ? name : "", speed ? speed : "", pm_json_num(p, "context", 0),
-                  strcmp(state, "off") == 0 ? load : state, fit ? fit : "");
+    pm_box_cell(&line, 0, 1, 18, style, id);
+    pm_box_cell(&line, 0, 20, wide, style, strcmp(name, id) != 0 ? name : "");
+    pm_box_cell(&line, 0, 21 + wide, 8, style, pm_top_str(p, "speed"));
+    pm_box_format(&line, 0, 30 + wide, style, "%7.0f  %-8.8s %s", pm_json_num(p, "context", 0),
+                  strcmp(state, "off") == 0 ? load : state, pm_top_str(p, "fit"));
 }
 
 static void draw_picker(const struct pm_top *t, const struct pm_box *all)
@@ -48,11 +49,12 @@ static void draw_picker(const struct pm_top *t, const struct pm_box *all)
     if (!n)
         pm_box_text(&b, 2, 2, PM_STYLE_DIM, "none");
     const cJSON *p = pm_top_profile(t, t->picks_bench, t->picked);
-    const char *description = p ? pm_json_str(p, "description") : NULL, *reason = p ? pm_json_str(p, "reason") : NULL;
     line = pm_box_part(&b, b.rows - 3, 2, 2, b.columns - 4);
-    pm_box_text(&line, 0, 0, PM_STYLE_PLAIN, description ? description : "");
-    if (p && strcmp(pm_json_str(p, "state"), "failed") == 0)
-        pm_box_text(&line, 0, 0, PM_STYLE_BAD, reason ? reason : "");
+    pm_box_text(&line, 0, 0, PM_STYLE_PLAIN, pm_top_str(p, "description"));
+    if (strcmp(pm_top_str(p, "state"), "failed") == 0) {
+        pm_box_head(&line, 0, PM_STYLE_PLAIN, "");
+        pm_box_text(&line, 0, 0, PM_STYLE_BAD, pm_top_str(p, "reason"));
+    }
     pm_box_format(&line, 1, 0, PM_STYLE_DIM, "Enter loads it   %s   Esc leaves things as they are",
                   !other           ? ""
                   : t->picks_bench ? "b other models"

@@ -60,6 +60,13 @@ void pm_top_draw(const struct pm_top *t, struct pm_screen *s);
 /* top_over.c */
 void pm_top_draw_over(const struct pm_top *t, const struct pm_box *all);
 
+/* Log lines that fit a terminal of that size. */
+int pm_top_log_rows(const struct pm_top *t, int rows, int columns);
+/* Scrolls the log, so far as there are lines. */
+void pm_top_scroll(struct pm_top *t, int by, int log_rows);
+
+/* A text member, empty where it is not there: a manager of another version may leave some out. */
+const char *pm_top_str(const cJSON *object, const char *key);
 /* "12 s", "340 ms". */
 const char *pm_top_seconds(double s, char out[24]);
 enum pm_style pm_top_state_style(const char *state);

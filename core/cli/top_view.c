@@ -6,7 +6,8 @@
 #include "core/base/clock.h"
 #include "core/cli/top_priv.h"
 
-enum { WIDE = 112, MACHINE_COLUMNS = 46, LOG_ROWS_LEAST = 4, MESSAGE_MS = 6000 };
+/* Wide: the models' part has room for its columns beside the machine's. */
+enum { WIDE = 128, MACHINE_COLUMNS = 54, LOG_ROWS_LEAST = 4, MESSAGE_MS = 6000 };
 
 const char *pm_top_seconds(double s, char out[24])
 {
@@ -28,11 +29,6 @@ enum pm_style pm_top_state_style(const char *state)
     return strcmp(state, "off") == 0 ? PM_STYLE_DIM : PM_STYLE_BUSY;
 }
 
-static const char *or_empty(const char *text)
-{
-    return text ? text : "";
-}
-
 static void draw_title(const struct pm_top *t, const struct pm_box *b)
 {
     char text[300], clock[16];
@@ -42,20 +38,26 @@ static void draw_title(const struct pm_top *t, const struct pm_box *b)
     const cJSON *w;
     strftime(clock, sizeof(clock), "%H:%M:%S", localtime_r(&now, &tm));
     cJSON_ArrayForEach (w, pm_json_get(t->status, "workers"))
-        ready += strcmp(or_empty(pm_json_str(w, "state")), "ready") == 0;
+        ready += strcmp(pm_top_str(w, "state"), "ready") == 0;
     const cJSON *listen = cJSON_GetArrayItem(pm_json_get(t->status, "listen"), 0);
     if (t->up)
         snprintf(text, sizeof(text), "Pointsman %s  http://%s  %zu worker%s  configuration %.0f",
-                 or_empty(pm_json_str(t->status, "version")), listen ? listen->valuestring : "", ready,
+                 pm_top_str(t->status, "version"), cJSON_IsString(listen) ? listen->valuestring : "", ready,
                  ready == 1 ? "" : "s", pm_json_num(t->status, "generation", 0));
     else
-        snprintf(text, sizeof(text), "Pointsman  NOT RUNNING  %s", t->down_why);
+        snprintf(text, sizeof(text), "Pointsman  NOT RUNNING  %s (all below is old)", t->down_why);
     pm_box_head(b, 0, t->up ? PM_STYLE_CHOSEN : PM_STYLE_BAD, text);
-    pm_box_text(b, 0, b->columns - 9, t->up ? PM_STYLE_CHOSEN : PM_STYLE_BAD, clock);
+    pm_box_format(b, 0, b->columns - 10, t->up ? PM_STYLE_CHOSEN : PM_STYLE_BAD, " %s", clock);
 }
 
-/* Faults that somebody should mend; how many rows they took. */
-static int draw_alerts(const struct pm_top *t, const struct pm_box *b)
+static int alerts_of(const struct pm_top *t)
+{
+    return (pm_json_str(t->status, "config_error") != NULL) +
+           (pm_json_str(pm_json_get(t->status, "usage"), "error") != NULL);
+}
+
+/* Faults that somebody should mend. */
+static void draw_alerts(const struct pm_top *t, const struct pm_box *b)
 {
     const char *config = pm_json_str(t->status, "config_error");
     const char *usage = pm_json_str(pm_json_get(t->status, "usage"), "error");
@@ -64,17 +66,17 @@ static int draw_alerts(const struct pm_top *t, const struct pm_box *b)
         pm_box_format(b, row++, 1, PM_STYLE_BAD, "configuration not in use: %s", config);
     if (usage)
         pm_box_format(b, row++, 1, PM_STYLE_BAD, "usage is not recorded: %s", usage);
-    return row;
 }
 
 static void draw_model(const struct pm_top *t, const struct pm_box *b, int row, const cJSON *p, bool chosen)
 {
-    const char *state = or_empty(pm_json_str(p, "state"));
+    const char *state = pm_top_str(p, "state");
     char wait[24];
     double progress = pm_json_num(p, "progress", 0), waiting = pm_json_num(p, "waiting", 0);
     enum pm_style style = chosen ? PM_STYLE_STRONG : PM_STYLE_PLAIN;
     (void)t;
-    pm_box_format(b, row, 0, style, "%c%-22.22s", chosen ? '>' : ' ', pm_json_str(p, "id"));
+    pm_box_text(b, row, 0, style, chosen ? ">" : " ");
+    pm_box_cell(b, row, 1, 22, style, pm_top_str(p, "id"));
     if (strcmp(state, "loading") == 0 && progress > 0) {
         pm_box_bar(b, row, 24, 9, progress, PM_STYLE_BUSY);
         pm_box_format(b, row, 34, PM_STYLE_BUSY, "%3.0f%%", progress * 100);
@@ -83,7 +85,7 @@ static void draw_model(const struct pm_top *t, const struct pm_box *b, int row, 
                       pm_json_true(p, "pinned") ? " pinned" : "");
     }
     if (strcmp(state, "failed") == 0) {
-        pm_box_text(b, row, 40, PM_STYLE_BAD, or_empty(pm_json_str(p, "reason")));
+        pm_box_text(b, row, 40, PM_STYLE_BAD, pm_top_str(p, "reason"));
         return;
     }
     if (strcmp(state, "off") != 0)
@@ -137,30 +139,38 @@ static void draw_gpu(const struct pm_box *b, int row, int i, const cJSON *g)
     double total = pm_json_num(g, "total_mib", 0);
     static const char *const units[][2] = {{"use_percent", "%"}, {"power_w", "W"}, {"temperature_c", "C"}};
     for (size_t u = 0; u < 3; u++)
-        if (pm_json_get(g, units[u][0]))
+        if (pm_json_get(g, units[u][0]) && n < sizeof(more))
             n += (size_t)snprintf(more + n, sizeof(more) - n, "%.0f%s ", pm_json_num(g, units[u][0], 0), units[u][1]);
     snprintf(label, sizeof(label), "GPU %d", i);
     draw_meter(b, row, label, total - pm_json_num(g, "free_mib", 0), total, more);
 }
 
+static int n_gpus(const struct pm_top *t)
+{
+    return cJSON_GetArraySize(pm_json_get(t->status, "gpus"));
+}
+
+/* With CPU and RAM. */
 static int machine_rows(const struct pm_top *t)
 {
-    int gpus = cJSON_GetArraySize(pm_json_get(t->status, "gpus"));
-    return 2 + gpus + (pm_json_num(pm_json_get(t->status, "machine"), "swap_mib", 0) > 0) + 1;
+    return 3 + n_gpus(t) + (pm_json_num(pm_json_get(t->status, "machine"), "swap_mib", 0) > 0);
 }
 
 static void draw_machine(const struct pm_top *t, const struct pm_box *b)
 {
     const cJSON *m = pm_json_get(t->status, "machine"), *g;
     double ram = pm_json_num(m, "ram_mib", 0), swap = pm_json_num(m, "swap_mib", 0);
-    int row = 1, i = 0;
+    int row = 1, i = 0, n = n_gpus(t), room = b->rows - machine_rows(t) + n;
     pm_box_head(b, 0, PM_STYLE_HEAD, "MACHINE");
+    if (n > room)
+        pm_box_format(b, 0, 10, PM_STYLE_HEAD, "%d of %d GPUs", room > 0 ? room : 0, n);
     cJSON_ArrayForEach (g, pm_json_get(t->status, "gpus"))
-        draw_gpu(b, row++, i++, g);
+        if (i < room)
+            draw_gpu(b, row++, i++, g);
     pm_box_text(b, row, 1, PM_STYLE_PLAIN, "CPU");
     pm_box_bar(b, row, 8, 14, pm_json_num(m, "cpu", 0), PM_STYLE_GOOD);
     pm_box_format(b, row++, 23, PM_STYLE_PLAIN, "%.0f%% of %.0f, load %.1f%s", pm_json_num(m, "cpu", 0) * 100,
-                  pm_json_num(m, "cores", 0), pm_json_num(m, "load1", 0), i ? "" : "; no GPU");
+                  pm_json_num(m, "cores", 0), pm_json_num(m, "load1", 0), n ? "" : "; no GPU");
     draw_meter(b, row++, "RAM", ram - pm_json_num(m, "ram_available_mib", 0), ram, "");
     if (swap > 0)
         draw_meter(b, row, "swap", swap - pm_json_num(m, "swap_free_mib", 0), swap, "");
@@ -169,18 +179,18 @@ static void draw_machine(const struct pm_top *t, const struct pm_box *b)
 static void draw_request(const struct pm_box *b, int row, const cJSON *r)
 {
     char since[24], wait[40] = "", text[24];
-    const char *phase = or_empty(pm_json_str(r, "phase")), *route = pm_json_str(r, "route");
+    const char *phase = pm_top_str(r, "phase"), *route = pm_json_str(r, "route");
     bool answers = strcmp(phase, "answering") == 0;
     pm_top_seconds(pm_json_num(r, "elapsed_us", 0) / 1e6, since);
     if (pm_json_get(r, "wait_s"))
         snprintf(wait, sizeof(wait), ", about %s", pm_top_seconds(pm_json_num(r, "wait_s", 0), text));
     pm_box_format(b, row, 1, PM_STYLE_PLAIN, "%8s  %-12.12s %-20.20s", since, route ? route : "-",
-                  or_empty(pm_json_str(r, "target")));
+                  pm_top_str(r, "target"));
     int at = pm_box_format(b, row, 46, answers ? PM_STYLE_GOOD : PM_STYLE_BUSY, "%s%s", phase, wait);
     if (pm_json_get(r, "output"))
         at = pm_box_format(b, row, 57, PM_STYLE_PLAIN, "%4.0f tokens %5.0f t/s", pm_json_num(r, "output", 0),
                            pm_json_num(r, "tps", 0));
-    pm_box_format(b, row, at < 81 ? 82 : at + 1, PM_STYLE_DIM, "%s", or_empty(pm_json_str(r, "reason")));
+    pm_box_format(b, row, at < 81 ? 82 : at + 1, PM_STYLE_DIM, "%s", pm_top_str(r, "reason"));
 }
 
 static int live_rows(const struct pm_top *t)
@@ -249,43 +259,63 @@ static void draw_keys(const struct pm_top *t, const struct pm_box *b)
                     "m models Enter load u unload p pin Tab logs / filter ? help q leave Q stop");
 }
 
+/* Rows of each part. */
+struct layout {
+    bool wide;
+    int alerts, models, machine, live, logs;
+};
+
+static int at_most(int n, int most)
+{
+    return n < most ? n : most;
+}
+
+/* Models get up to a third of the height, requests another; what is left shows logs. */
+static struct layout lay_out(const struct pm_top *t, int rows, int columns)
+{
+    struct layout l = {.wide = columns >= WIDE, .alerts = alerts_of(t)};
+    int left = rows - 2 - l.alerts, models = pm_top_profiles(t, false) + 1, third = left / 3 > 3 ? left / 3 : 3;
+    l.models = at_most(models < 2 ? 2 : models, third);
+    l.machine = machine_rows(t);
+    if (l.wide) {
+        l.machine = at_most(l.machine, left / 2 > l.models ? left / 2 : l.models);
+        l.models = l.machine = l.models > l.machine ? l.models : l.machine;
+        left -= l.models;
+    } else {
+        int room = left - l.models - 2 - LOG_ROWS_LEAST, least = l.machine - n_gpus(t);
+        l.machine = at_most(l.machine, room > least ? room : least);
+        left -= l.models + l.machine;
+    }
+    l.live = at_most(live_rows(t), left - LOG_ROWS_LEAST);
+    l.live = l.live < 2 ? 2 : l.live;
+    l.logs = left - l.live;
+    return l;
+}
+
+int pm_top_log_rows(const struct pm_top *t, int rows, int columns)
+{
+    return lay_out(t, rows, columns).logs - 1;
+}
+
 void pm_top_draw(const struct pm_top *t, struct pm_screen *s)
 {
     struct pm_box all = pm_box_of(s), part;
-    bool wide = s->columns >= WIDE;
-    int row = 1, left = s->rows - 2, models = pm_top_profiles(t, false) + 1, machine = machine_rows(t), live;
+    struct layout l = lay_out(t, s->rows, s->columns);
+    int row = 1;
     draw_title(t, &all);
-    part = pm_box_part(&all, row, 0, 2, s->columns);
-    int alerts = t->status ? draw_alerts(t, &part) : 0;
-    row += alerts;
-    left -= alerts;
-    /* Models get up to a third of the height, requests another; what is left shows logs. */
-    models = models < 2 ? 2 : models;
-    if (models > left / 3)
-        models = left / 3 > 3 ? left / 3 : 3;
-    if (wide) {
-        int rows = models > machine ? models : machine;
-        part = pm_box_part(&all, row, 0, rows, s->columns - MACHINE_COLUMNS - 1);
-        draw_models(t, &part);
-        part = pm_box_part(&all, row, s->columns - MACHINE_COLUMNS, rows, MACHINE_COLUMNS);
-        draw_machine(t, &part);
-        row += rows;
-        left -= rows;
-    } else {
-        part = pm_box_part(&all, row, 0, models, s->columns);
-        draw_models(t, &part);
-        part = pm_box_part(&all, row + models, 0, machine, s->columns);
-        draw_machine(t, &part);
-        row += models + machine;
-        left -= models + machine;
-    }
-    live = live_rows(t);
-    if (live > left - LOG_ROWS_LEAST)
-        live = left - LOG_ROWS_LEAST;
-    live = live < 2 ? 2 : live;
-    part = pm_box_part(&all, row, 0, live, s->columns);
+    part = pm_box_part(&all, row, 0, l.alerts, s->columns);
+    draw_alerts(t, &part);
+    row += l.alerts;
+    int beside = l.wide ? MACHINE_COLUMNS : 0;
+    part = pm_box_part(&all, row, 0, l.models, l.wide ? s->columns - beside - 1 : s->columns);
+    draw_models(t, &part);
+    row += l.wide ? 0 : l.models;
+    part = pm_box_part(&all, row, l.wide ? s->columns - beside : 0, l.machine, s->columns);
+    draw_machine(t, &part);
+    row += l.machine;
+    part = pm_box_part(&all, row, 0, l.live, s->columns);
     draw_requests(t, &part);
-    part = pm_box_part(&all, row + live, 0, left - live, s->columns);
+    part = pm_box_part(&all, row + l.live, 0, l.logs, s->columns);
     draw_logs(t, &part);
     draw_keys(t, &all);
     pm_top_draw_over(t, &all);

@@ -90,8 +90,14 @@ static const char *milliseconds(const cJSON *row, const char *key, char out[16])
 static const char *harmless(const char *text, char *out, size_t size)
 {
     size_t n = 0;
-    for (; text && text[n] && n + 1 < size; n++)
-        out[n] = (char)((unsigned char)text[n] < ' ' || text[n] == 127 ? '?' : text[n]);
+    for (; text && text[n] && n + 1 < size; n++) {
+        unsigned char here = (unsigned char)text[n], next = (unsigned char)text[n + 1];
+        /* C0, DEL, and C1 in UTF-8: some terminals take U+009B for the beginning of a command. */
+        bool c1 = here == 0xc2 && next >= 0x80 && next < 0xa0;
+        out[n] = (char)(here < ' ' || here == 127 || c1 ? '?' : here);
+        if (c1 && n + 2 < size)
+            out[++n] = '?';
+    }
     out[n] = 0;
     return out;
 }
@@ -132,7 +138,7 @@ static void print_sums(const cJSON *answer)
            "OUTPUT", "COST", "FIRST", "TOTAL", "SCORE");
     cJSON_ArrayForEach (row, rows) {
         const char *name = pm_json_str(row, "name");
-        print_row(name ? name : "(none)", row);
+        print_row(name ? name : pm_json_true(row, "others") ? "(all others)" : "(none)", row);
     }
     print_row("all", pm_json_get(answer, "total"));
 }

@@ -150,25 +150,17 @@ void pm_admit_call(struct pm_call *c)
 
 bool pm_admit_needs_usage(const struct pm_call *c)
 {
-    return c->client && (c->client->tpm || c->client->budget > 0);
+    return c->g->conf->gateway.usage || (c->client && (c->client->tpm || c->client->budget > 0));
 }
 
 /* What an attempt in vain has used is nobody's to pay. */
 void pm_admit_charge(struct pm_call *c)
 {
-    const struct pm_usage *u = &c->usage;
-    long long prompt = u->prompt > 0 ? u->prompt : 0, output = u->output > 0 ? u->output : 0;
-    /* Nobody told, or the caller left before it was told: about as much as went by. */
-    if (!prompt && !output && c->committed && c->has_api) {
-        prompt = c->api.prompt_tokens;
-        output = c->events;
-    }
+    struct pm_used used = pm_call_used(c);
+    long long prompt = used.prompt > 0 ? used.prompt : 0, output = used.output > 0 ? used.output : 0;
     if (c->charged || !c->client || !c->g->limits || !c->target || (!prompt && !output))
         return;
     c->charged = true;
-    /* Anthropic counts what came from its cache apart. */
-    if (pm_protocol_is_anthropic(c->wire) && u->cached > 0)
-        prompt += u->cached;
     double cost = pm_call_cost(c->target, prompt, output);
     pm_limits_charge(c->g->limits, c->client->hash, pm_clock_wall_s(), prompt + output, cost);
     pm_shared_charge(c->g, c->client, prompt + output, cost);

@@ -144,6 +144,7 @@ static void commit(struct pm_call *c)
     /* A stream may be open for long: what only routing needed goes now. The body stays while the same request may have
      * to go out again. */
     if (c->has_api) {
+        pm_journal_keep_prompt(c);
         pm_api_request_shrink(&c->api);
         if (!c->can_resume)
             pm_buf_release(pm_exchange_body(c->x));

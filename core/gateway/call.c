@@ -52,6 +52,7 @@ static void release(void *arg)
     free(c->views);
     free(c->upstream_path);
     free(c->model);
+    free(c->prompt);
     free(c->fail_type);
     pm_strv_release(&c->headers);
     free(c->error_text);

@@ -28,7 +28,8 @@ struct pm_call {
 
     struct pm_api_request api;
     bool has_api;
-    char *model;                  /* as asked for; survives the api request */
+    char *prompt; /* the user's last words, where they are recorded and the api request has let them go */
+    char *model;  /* as asked for; survives the api request */
     const struct pm_user *client; /* whose key it came with, or NULL */
     struct pm_limit_use use;      /* of that key, this request in it */
     bool charged;
@@ -223,8 +224,15 @@ void pm_answer_retry_after(struct pm_call *c, int status);
 /* journal.c */
 /* It is over: to the recorder, and to those who watch. */
 void pm_journal_record(struct pm_call *c, int status, uint64_t now);
-/* All of the prompt, what came from a cache too; below 0 when nobody told. */
-long long pm_call_prompt_tokens(const struct pm_call *c);
+/* What its answer has used: the prompt with what came from a cache; about as much as went by where nobody told, or the
+ * caller left before it was told (`estimated`). Below 0: nothing is known. */
+struct pm_used {
+    long long prompt, cached, output;
+    bool estimated;
+};
+struct pm_used pm_call_used(const struct pm_call *c);
+/* The user's last words are about to be let go. */
+void pm_journal_keep_prompt(struct pm_call *c);
 /* In the currency of the prices. */
 double pm_call_cost(const struct pm_target *t, long long prompt, long long output);
 

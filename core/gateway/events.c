@@ -170,11 +170,17 @@ void pm_listeners_tell(struct pm_gateway *g, size_t target)
 
 /* --- /api/events and /logs/stream --- */
 
+/* A line is an event. */
 static void as_event(const char *json, size_t len, struct pm_buf *out)
 {
-    pm_buf_add(out, "data: ");
-    pm_buf_addn(out, json, len);
-    pm_buf_add(out, "\n\n");
+    for (const char *end = json + len, *line = json; line < end;) {
+        const char *feed = memchr(line, '\n', (size_t)(end - line));
+        size_t n = (size_t)((feed ? feed : end) - line);
+        pm_buf_add(out, "data: ");
+        pm_buf_addn(out, line, n);
+        pm_buf_add(out, "\n\n");
+        line += n + 1;
+    }
 }
 
 void pm_answer_event_stream(struct pm_gateway *g, struct pm_exchange *x, const char *rest)
@@ -183,7 +189,7 @@ void pm_answer_event_stream(struct pm_gateway *g, struct pm_exchange *x, const c
     const char *const last[] = {g->last_status, g->last_live};
     struct pm_buf text;
     (void)rest;
-    if (!g->channel) {
+    if (!g->channel || g->draining) {
         pm_reply_error(g, x, 503, NULL, "the backend manager has gone: it is being restarted, or must be");
         free(logs);
         return;
@@ -254,6 +260,13 @@ static void logs_as_event(const char *lines, struct pm_buf *out)
     pm_buf_add(out, "]}\n\n");
 }
 
+/* `-` is of none: lines that were left out are told to all. */
+static bool is_for(const char *wanted, const struct pm_json_value *profile)
+{
+    return !wanted || (profile->len == 1 && *profile->text == '-') ||
+           (strlen(wanted) == profile->len && memcmp(wanted, profile->text, profile->len) == 0);
+}
+
 static void tell_lines(struct pm_gateway *g, const char *lines)
 {
     for (struct pm_listener *l = g->listeners, *next; l; l = next) {
@@ -265,8 +278,7 @@ static void tell_lines(struct pm_gateway *g, const char *lines)
             continue;
         pm_buf_init(&out, EVENT_MAX);
         while (next_line(&at, &profile, &text)) {
-            if (l->profile &&
-                (strlen(l->profile) != profile.len || memcmp(l->profile, profile.text, profile.len) != 0))
+            if (!is_for(l->profile, &profile))
                 continue;
             pm_buf_addn(&out, text.text, text.len);
             pm_buf_add(&out, "\n");

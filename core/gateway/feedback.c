@@ -7,7 +7,7 @@
 #include "core/base/alloc.h"
 #include "core/gateway/call_priv.h"
 
-enum { RATED_MAX = 2048, NOTES_MAX = 4 };
+enum { RATED_MAX = 2048, NOTES_MAX = 4, LABEL_MAX = 64 };
 
 /* A request that was answered, as far as feedback needs it. */
 struct pm_rated {
@@ -98,6 +98,8 @@ static const char *read_feedback(const cJSON *root, const char **id, double *sco
         return "`request` must be the id that x-pointsman-request told, req_...";
     if (said && (!cJSON_IsNumber(said) || !(said->valuedouble >= 0 && said->valuedouble <= 1)))
         return "`score` must be a number from 0 (useless) to 1 (right)";
+    if (label && strlen(label) > LABEL_MAX)
+        return "`label` is too long: at most 64 bytes";
     if (!said && !label)
         return "`score` (0 to 1) or `label` (\"good\" or \"bad\") is missing";
     if (!said && strcmp(label, "good") != 0 && strcmp(label, "bad") != 0)

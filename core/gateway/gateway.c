@@ -236,8 +236,9 @@ void pm_gateway_state(struct pm_gateway *g, const char *json)
 static void drain(struct pm_gateway *g, bool now)
 {
     g->draining = true;
-    pm_listeners_end(g);
+    /* Their connections are to be closed: who listens on must do so at a worker that stays. */
     pm_http_server_drain(g->http, now);
+    pm_listeners_end(g);
 }
 
 static void message(void *arg, const struct pm_msg *msg)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/gateway/call_priv.h"
 
@@ -73,13 +74,22 @@ static const char *outcome(const struct pm_call *c, int status)
     return status >= 400 ? "refused" : c->cache_hit ? "cached" : "ok";
 }
 
-long long pm_call_prompt_tokens(const struct pm_call *c)
+struct pm_used pm_call_used(const struct pm_call *c)
 {
     const struct pm_usage *u = &c->usage;
+    struct pm_used used = {.prompt = u->prompt, .cached = u->cached, .output = u->output};
+    /* llama-server's `timings` stand in every stream's last event, also where nobody asked for usage. */
+    if (used.prompt < 0 && u->prompt_processed >= 0)
+        used.prompt = u->prompt_processed + (u->cached > 0 ? u->cached : 0);
     /* Anthropic's count leaves out what came from the cache. */
-    if (u->prompt >= 0 && u->cached > 0 && pm_protocol_is_anthropic(c->wire))
-        return u->prompt + u->cached;
-    return u->prompt;
+    else if (used.prompt >= 0 && u->cached > 0 && pm_protocol_is_anthropic(c->wire))
+        used.prompt += u->cached;
+    if (used.prompt <= 0 && used.output <= 0 && c->committed && c->has_api && !c->cache_hit) {
+        used.prompt = c->api.prompt_tokens;
+        used.output = c->events;
+        used.estimated = true;
+    }
+    return used;
 }
 
 double pm_call_cost(const struct pm_target *t, long long prompt, long long output)
@@ -89,13 +99,15 @@ double pm_call_cost(const struct pm_target *t, long long prompt, long long outpu
 
 static void add_tokens(const struct pm_call *c, struct pm_buf *out)
 {
-    long long prompt = pm_call_prompt_tokens(c);
-    add_count(out, "prompt", prompt);
-    add_count(out, "cached", c->usage.cached);
-    add_count(out, "output", c->usage.output);
-    if (!c->target || c->cache_hit || (prompt < 0 && c->usage.output < 0))
+    struct pm_used used = pm_call_used(c);
+    add_count(out, "prompt", used.prompt);
+    add_count(out, "cached", used.cached);
+    add_count(out, "output", used.output);
+    if (used.estimated)
+        pm_buf_add(out, ",\"estimated\":true");
+    if (!c->target || c->cache_hit)
         return;
-    double cost = pm_call_cost(c->target, prompt > 0 ? prompt : 0, c->usage.output > 0 ? c->usage.output : 0);
+    double cost = pm_call_cost(c->target, used.prompt > 0 ? used.prompt : 0, used.output > 0 ? used.output : 0);
     if (cost > 0)
         pm_buf_addf(out, ",\"cost\":%.8f", cost);
 }
@@ -121,8 +133,12 @@ static void add_decision(const struct pm_decision *d, struct pm_buf *out)
     add_text(out, "reason", d->reason);
     if (d->has_complexity)
         add_milli(out, "complexity", d->complexity);
+    size_t surest = 0;
+    for (size_t i = 1; i < d->n_intents; i++)
+        surest = d->intents[i].confidence > d->intents[surest].confidence ? i : surest;
+    if (d->n_intents && !d->abstained)
+        add_text(out, "intent", d->intents[surest].name);
     if (d->n_intents) {
-        add_text(out, "intent", d->intents[0].name);
         pm_buf_add(out, ",\"intents\":{");
         for (size_t i = 0; i < d->n_intents; i++) {
             pm_buf_add(out, i ? "," : "");
@@ -171,6 +187,12 @@ static size_t cut(const char *text, size_t len)
     return len;
 }
 
+void pm_journal_keep_prompt(struct pm_call *c)
+{
+    if (c->g->records_prompts && c->has_api && c->api.last_user_len && !c->prompt)
+        c->prompt = pm_strndup(c->api.last_user, cut(c->api.last_user, c->api.last_user_len));
+}
+
 static void add_head(const struct pm_call *c, uint64_t now, struct pm_buf *out)
 {
     pm_buf_addf(out, "{\"id\":\"%s\",\"at\":%llu,\"path\":\"%s\"", c->id,
@@ -179,7 +201,8 @@ static void add_head(const struct pm_call *c, uint64_t now, struct pm_buf *out)
     add_word(out, "model", c->model);
     add_text(out, "route", c->input.route ? c->input.route->id : NULL);
     add_text(out, "target", c->target ? c->target->id : NULL);
-    pm_buf_addf(out, ",\"stream\":%s,\"attempts\":%u", c->is_sse || c->opened ? "true" : "false", c->attempts);
+    pm_buf_addf(out, ",\"stream\":%s,\"attempts\":%u", (c->has_api ? c->api.stream : c->is_sse) ? "true" : "false",
+                c->attempts);
 }
 
 /* With the wait that it is in. */
@@ -211,10 +234,8 @@ void pm_journal_record(struct pm_call *c, int status, uint64_t now)
     if (c->decision)
         add_decision(c->decision, &out);
     add_text(&out, "failures", c->failures.data);
-    if (g->records_prompts && c->has_api && c->api.last_user_len) {
-        pm_buf_add(&out, ",\"prompt_text\":");
-        pm_json_quote(&out, c->api.last_user, cut(c->api.last_user, c->api.last_user_len));
-    }
+    pm_journal_keep_prompt(c);
+    add_text(&out, "prompt_text", c->prompt);
     pm_buf_add(&out, "}");
     pm_channel_send(g->channel, PM_MSG_RECORD, 0, out.data, out.len);
     pm_buf_release(&out);

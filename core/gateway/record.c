@@ -34,7 +34,7 @@ static void log_call(const struct pm_call *c, int status, uint64_t now)
     field_ms(&f, "wait_ms", c->wait_us);
     if (c->first_us)
         field_ms(&f, "first_ms", c->first_us - c->start_us);
-    field_count(&f, "prompt_tokens", pm_call_prompt_tokens(c));
+    field_count(&f, "prompt_tokens", pm_call_used(c).prompt);
     field_count(&f, "cached_tokens", c->usage.cached);
     field_count(&f, "output_tokens", c->usage.output);
     if (c->prefix_break >= 0)
@@ -71,18 +71,19 @@ static void count_tokens(struct pm_gateway *g, const char *labels, const char *t
     pm_metrics_observe(g->metrics, "gen_ai_client_token_usage", full, (double)n);
 }
 
-static void count_cost(const struct pm_call *c)
+static void count_cost(const struct pm_call *c, const struct pm_used *used)
 {
-    long long prompt = pm_call_prompt_tokens(c), output = c->usage.output;
     struct pm_buf labels;
     pm_buf_init(&labels, 320);
     pm_metrics_label(&labels, "target", c->target->id);
     pm_metrics_label(&labels, "route", c->input.route->id);
-    double cost = c->cache_hit ? 0 : pm_call_cost(c->target, prompt > 0 ? prompt : 0, output > 0 ? output : 0);
+    double cost = c->cache_hit ? 0
+                               : pm_call_cost(c->target, used->prompt > 0 ? used->prompt : 0,
+                                              used->output > 0 ? used->output : 0);
     if (cost > 0)
         pm_metrics_add(c->g->metrics, "pointsman_cost_total", labels.data, cost);
-    if (c->usage.cached > 0)
-        pm_metrics_add(c->g->metrics, "pointsman_cached_tokens_total", labels.data, (double)c->usage.cached);
+    if (used->cached > 0)
+        pm_metrics_add(c->g->metrics, "pointsman_cached_tokens_total", labels.data, (double)used->cached);
     pm_buf_release(&labels);
 }
 
@@ -110,9 +111,10 @@ static void count_call(struct pm_call *c, int status, uint64_t now)
     if (c->first_us)
         pm_metrics_observe(g->metrics, "gen_ai_server_time_to_first_token_seconds", labels.data,
                            (double)(c->first_us - c->start_us) / 1e6);
-    count_tokens(g, labels.data, "input", pm_call_prompt_tokens(c));
-    count_tokens(g, labels.data, "output", c->usage.output);
-    count_cost(c);
+    struct pm_used used = pm_call_used(c);
+    count_tokens(g, labels.data, "input", used.prompt);
+    count_tokens(g, labels.data, "output", used.output);
+    count_cost(c, &used);
     pm_buf_release(&labels);
 }
 
@@ -153,12 +155,12 @@ static void count_prefix(const struct pm_call *c)
 {
     struct pm_buf labels;
     long long cached = c->usage.cached > 0 ? c->usage.cached : 0;
-    if (!c->target || c->target->kind != PM_TARGET_LOCAL || c->cache_hit || c->usage.prompt <= 0)
+    if (!c->target || c->target->kind != PM_TARGET_LOCAL || c->cache_hit || pm_call_used(c).prompt <= 0)
         return;
     pm_buf_init(&labels, 512);
     pm_metrics_label(&labels, "target", c->target->id);
     pm_metrics_observe(c->g->metrics, "pointsman_prefix_reuse_ratio", labels.data,
-                       (double)cached / (double)pm_call_prompt_tokens(c));
+                       (double)cached / (double)pm_call_used(c).prompt);
     if (c->prefix_break >= 0)
         pm_metrics_observe(c->g->metrics, "pointsman_prefix_break_bytes", labels.data, (double)c->prefix_break);
     pm_buf_release(&labels);

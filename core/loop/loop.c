@@ -75,6 +75,7 @@ void pm_loop_run(struct pm_loop *loop)
             break;
         pm_loop_settle(loop);
     }
+    loop->stop = false;
 }
 
 void pm_loop_stop(struct pm_loop *loop)

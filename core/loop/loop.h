@@ -21,7 +21,7 @@ void pm_loop_free(struct pm_loop *loop);
 /* For libevent's own objects: listeners and bufferevents. */
 struct event_base *pm_loop_base(struct pm_loop *loop);
 
-/* Turns until pm_loop_stop. */
+/* Turns until pm_loop_stop; may be run again after that. */
 void pm_loop_run(struct pm_loop *loop);
 void pm_loop_stop(struct pm_loop *loop);
 

@@ -17,6 +17,8 @@
 enum {
     PENDING_MAX = 32 << 20, /* bytes that wait to be safe; what comes then is dropped and counted */
     IN_FLIGHT_MAX = 4096,   /* records that it has been sent and has not written */
+    IN_FLIGHT_BYTES = 4 << 20,
+    SILENCE_MS = 20 * 1000, /* it has to write or to answer, and does neither */
     AGAIN_FIRST_MS = 200,
     AGAIN_MOST_MS = 60 * 1000,
     END_MS = 3000
@@ -42,11 +44,11 @@ struct pm_recording {
     bool wanted, ending, trouble_told;
     struct pm_child *child;
     struct pm_channel *channel;
-    struct pm_timer again;
+    struct pm_timer again, silence;
     struct pm_msg_keep keep;
-    uint64_t again_ms, started_ms;
+    uint64_t again_ms;
     struct pending *first, **last, *unsent;
-    size_t bytes;
+    size_t bytes, in_flight_bytes;
     uint32_t number, in_flight, question;
     uint64_t dropped;
     struct handed *handed;
@@ -63,16 +65,27 @@ static void refuse_handed(struct pm_recording *r, const char *why)
     }
 }
 
+/* It owes something: it is given so long from now on. */
+static void expect(struct pm_recording *r)
+{
+    if (!r->channel || (!r->in_flight && !r->handed))
+        pm_timer_clear(&r->silence);
+    else if (!pm_timer_is_set(&r->silence))
+        pm_timer_set(&r->silence, SILENCE_MS);
+}
+
 static void send_pending(struct pm_recording *r)
 {
-    while (r->channel && r->unsent && r->in_flight < IN_FLIGHT_MAX) {
+    while (r->channel && r->unsent && r->in_flight < IN_FLIGHT_MAX && r->in_flight_bytes < IN_FLIGHT_BYTES) {
         struct pending *p = r->unsent;
         r->unsent = p->next;
         r->in_flight++;
+        r->in_flight_bytes += p->len;
         pm_channel_send(r->channel, PM_MSG_RECORD, p->number, p->text, p->len);
     }
     if (r->channel && r->ending && !r->unsent)
         pm_channel_send(r->channel, PM_MSG_DRAIN, 0, NULL, 0);
+    expect(r);
 }
 
 static void drop_first(struct pm_recording *r)
@@ -93,13 +106,16 @@ static void recorded(struct pm_recording *r, const struct pm_msg *msg)
     if (!pm_msg_struct(msg, &upto, sizeof(upto)))
         return;
     while (upto && r->first && r->first != r->unsent && (int32_t)(r->first->number - upto) <= 0) {
+        r->in_flight_bytes -= r->first->len;
         drop_first(r);
         r->in_flight--;
     }
     if (r->trouble)
         pm_log(PM_LOG_INFO, "usage is recorded again");
     PM_FREE_AND_NULL(r->trouble);
-    r->again_ms = 0;
+    if (upto)
+        r->again_ms = 0;
+    pm_timer_clear(&r->silence);
     send_pending(r);
 }
 
@@ -115,6 +131,8 @@ static void answered(struct pm_recording *r, const struct pm_msg *msg)
     if (h->channel)
         pm_channel_send(h->channel, PM_MSG_REPLY, h->id, msg->data, msg->len);
     free(h);
+    pm_timer_clear(&r->silence);
+    expect(r);
 }
 
 static void set_trouble(struct pm_recording *r, const char *why)
@@ -124,6 +142,16 @@ static void set_trouble(struct pm_recording *r, const char *why)
     free(r->trouble);
     r->trouble = pm_strdup(why);
     pm_status_publish(r->m, false);
+}
+
+/* A disk that hangs, or a process that was stopped: who waits for it is told, and another one tries. */
+static void silent(void *recording)
+{
+    struct pm_recording *r = recording;
+    if (!r->child)
+        return;
+    set_trouble(r, "the recorder has not answered for 20 s: does the disk hang?");
+    pm_child_signal(r->child, SIGKILL);
 }
 
 static void message(void *arg, const struct pm_msg *msg)
@@ -170,6 +198,8 @@ static void child_ended(void *arg, const struct pm_child_end *end)
     r->child = NULL;
     r->unsent = r->first;
     r->in_flight = 0;
+    r->in_flight_bytes = 0;
+    pm_timer_clear(&r->silence);
     refuse_handed(r, r->trouble ? r->trouble : "the recorder has ended: ask again");
     if (r->ending || !r->wanted) {
         pm_manager_maybe_end(r->m);
@@ -240,6 +270,7 @@ void pm_recording_configure(struct pm_manager *m)
         r->last = &r->first;
         r->path = pm_asprintf("%s/usage.db", m->state_dir);
         pm_timer_init(&r->again, m->loop, spawn, r);
+        pm_timer_init(&r->silence, m->loop, silent, r);
     }
     r->wanted = conf->usage;
     r->keep = (struct pm_msg_keep){.keep_ms = conf->usage_keep_ms, .max_mib = (uint64_t)conf->usage_max};
@@ -294,6 +325,7 @@ void pm_recording_ask(struct pm_manager *m, struct pm_channel *ch, uint32_t id, 
     char *text = pm_json_text(question);
     pm_channel_send_text(r->channel, PM_MSG_CONTROL, h->its, text);
     free(text);
+    expect(r);
 }
 
 void pm_recording_forget(struct pm_manager *m, const struct pm_channel *ch)
@@ -351,6 +383,7 @@ void pm_recording_free(struct pm_manager *m)
     if (!r)
         return;
     pm_timer_release(&r->again);
+    pm_timer_release(&r->silence);
     pm_channel_free(r->channel);
     pm_child_free(r->child);
     while (r->first)

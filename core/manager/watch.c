@@ -2,7 +2,8 @@
  * listeners of their event streams. Nothing is gathered while nobody watches, and nobody who reads slowly holds up
  * another: what does not fit his queue is left out for him.
  *
- * An event is a JSON object with its `type`: `status`, `live`, `request`, `notice` (docs/reference.md, Events). */
+ * An event is a JSON object with its `type`, a line each where several are told at once: `status`, `live`, `request`,
+ * `notice` (docs/reference.md, Events). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,9 @@
 #include "core/manager/manager_priv.h"
 
 enum {
-    TICK_MS = 500,            /* between two events of one kind */
+    TICK_MS = 500,  /* between two events of one kind */
+    BATCH_MS = 100, /* requests that ended are told together */
+    BATCH_MAX = 1 << 20,
     SOON_MS = 40,             /* after a change of state: more may follow */
     QUEUED_MAX = 1 << 20,     /* bytes that a slow watcher may have waiting */
     LIVE_MAX = 1 << 20,       /* bytes of a worker's requests under way */
@@ -23,10 +26,10 @@ enum {
 
 struct pm_watches {
     struct pm_manager *m;
-    struct pm_timer tick;
+    struct pm_timer tick, told;
     uint32_t wanted; /* by anybody: enum pm_watch bits */
     struct pm_machine machine;
-    struct pm_buf log;
+    struct pm_buf log, requests; /* not yet told */
     size_t log_left_out;
     bool live_changed;
     char *status; /* as it was told last */
@@ -137,6 +140,7 @@ static void tell_first(struct pm_watches *w, struct pm_channel *ch, uint32_t kin
     }
     if (!(kinds & PM_WATCH_LOGS))
         return;
+    /* What others are about to hear stands in the history, too. */
     struct pm_buf lines, tagged;
     pm_buf_init(&lines, 1 << 20);
     pm_buf_init(&tagged, 2 << 20);
@@ -183,6 +187,7 @@ static struct pm_watches *watches_of(struct pm_manager *m)
 void pm_watch_client(struct pm_client *c, uint32_t kinds)
 {
     uint32_t more = kinds & ~c->watches;
+    tell_log(watches_of(c->m));
     c->watches = kinds;
     count_wanted(watches_of(c->m));
     tell_first(watches_of(c->m), c->channel, more);
@@ -191,6 +196,7 @@ void pm_watch_client(struct pm_client *c, uint32_t kinds)
 void pm_watch_by_worker(struct pm_worker *w, uint32_t kinds)
 {
     uint32_t more = kinds & ~w->watches;
+    tell_log(watches_of(w->m));
     w->watches = kinds;
     count_wanted(watches_of(w->m));
     /* Its listeners get the history of logs with their own question. */
@@ -210,17 +216,27 @@ void pm_watch_live(struct pm_worker *w, const char *list, size_t len)
     watches_of(w->m)->live_changed = true;
 }
 
+static void tell_requests(void *arg)
+{
+    struct pm_watches *w = arg;
+    if (w->requests.len)
+        tell_all(w->m, PM_WATCH_EVENTS, w->requests.data, w->requests.len);
+    pm_buf_clear(&w->requests);
+}
+
 void pm_watch_record(struct pm_manager *m, const char *record, size_t len)
 {
-    struct pm_buf text;
-    if (!(watches_of(m)->wanted & PM_WATCH_EVENTS))
+    struct pm_watches *w = watches_of(m);
+    if (!(w->wanted & PM_WATCH_EVENTS))
         return;
-    pm_buf_init(&text, PM_CHANNEL_MESSAGE_MAX);
-    pm_buf_add(&text, "{\"type\":\"request\",\"request\":");
-    pm_buf_addn(&text, record, len);
-    pm_buf_add(&text, "}");
-    tell_all(m, PM_WATCH_EVENTS, text.data, text.len);
-    pm_buf_release(&text);
+    if (w->requests.len + len > BATCH_MAX)
+        tell_requests(w);
+    pm_buf_add(&w->requests, w->requests.len ? "\n" : "");
+    pm_buf_add(&w->requests, "{\"type\":\"request\",\"request\":");
+    pm_buf_addn(&w->requests, record, len);
+    pm_buf_add(&w->requests, "}");
+    if (!pm_timer_is_set(&w->told))
+        pm_timer_set(&w->told, BATCH_MS);
 }
 
 void pm_watch_log(const struct pm_profile *p, const char *line)
@@ -261,6 +277,8 @@ void pm_watches_init(struct pm_manager *m)
     struct pm_watches *w = m->watches = pm_calloc(1, sizeof(*w));
     w->m = m;
     pm_timer_init(&w->tick, m->loop, tick, w);
+    pm_timer_init(&w->told, m->loop, tell_requests, w);
+    pm_buf_init(&w->requests, PM_CHANNEL_MESSAGE_MAX);
     pm_buf_init(&w->log, 4 << 20);
 }
 
@@ -268,7 +286,9 @@ void pm_watches_free(struct pm_manager *m)
 {
     struct pm_watches *w = m->watches;
     pm_timer_release(&w->tick);
+    pm_timer_release(&w->told);
     pm_buf_release(&w->log);
+    pm_buf_release(&w->requests);
     free(w->status);
     free(w);
     m->watches = NULL;

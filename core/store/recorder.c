@@ -8,7 +8,7 @@
 #include "core/channel/channel.h"
 #include "core/store/records.h"
 
-/* What is lost when the machine itself goes down is at most what came in COMMIT_MS. */
+/* What is lost when the machine itself goes down is about what came in COMMIT_MS. */
 enum { COMMIT_MS = 500, BATCH_MAX = 1000, PRUNE_MS = 10 * 60 * 1000, PRUNE_MORE_MS = 200 };
 
 struct recorder {
@@ -26,8 +26,8 @@ static void give_up(struct recorder *r, const struct pm_error *err)
     if (r->exit_code)
         return;
     r->exit_code = 1;
+    /* It goes out when the channel is freed. */
     pm_channel_send_text(r->channel, PM_MSG_TROUBLE, 0, err->msg);
-    event_base_loop(pm_loop_base(r->loop), EVLOOP_NONBLOCK);
     pm_loop_stop(r->loop);
 }
 
@@ -160,8 +160,12 @@ int pm_recorder_run(int channel_fd, const char *path)
     pm_timer_init(&r.prune, r.loop, prune, &r);
     pm_loop_on_signal(r.loop, SIGTERM, on_terminate, &r);
     r.records = pm_records_open(path, &err);
+    if (r.records && pm_records_try(r.records, &err) < 0) {
+        pm_records_free(r.records);
+        r.records = NULL;
+    }
     if (r.records) {
-        /* It can be written: so far nothing of this channel's is in it. */
+        /* It can be written; nothing of this channel's is in it yet. */
         pm_channel_send(r.channel, PM_MSG_RECORDED, 0, &r.last, sizeof(r.last));
         pm_loop_run(r.loop);
     } else {

@@ -120,9 +120,9 @@ static struct pm_records *open_database(const char *path, int flags, struct pm_e
         sqlite3_busy_timeout(r->db, BUSY_MS);
         rc = check_format(r, write, err);
     }
-    /* After a crash of the machine the last commits may be gone, and the file is whole. */
+    /* A commit is on the disk when it returns: they are few, and nobody waits for them. */
     if (rc == PM_OK && write)
-        rc = run(r, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", err);
+        rc = run(r, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", err);
     if (rc == PM_OK && write)
         rc = prepare(r, err);
     if (rc == PM_OK)
@@ -145,11 +145,21 @@ void pm_records_free(struct pm_records *r)
 {
     if (!r)
         return;
+    for (size_t i = 0; i < PM_EARLY_MAX; i++)
+        cJSON_Delete(r->early[i].said);
     sqlite3_finalize(r->add);
     sqlite3_finalize(r->say);
     sqlite3_close(r->db);
     free(r->path);
     free(r);
+}
+
+int pm_records_try(struct pm_records *r, struct pm_error *err)
+{
+    int rc = run(r, "BEGIN IMMEDIATE; PRAGMA user_version=1; COMMIT;", err);
+    if (rc < 0)
+        sqlite3_exec(r->db, "ROLLBACK", NULL, NULL, NULL);
+    return rc;
 }
 
 /* --- adding --- */
@@ -182,13 +192,52 @@ static int begin(struct pm_records *r, struct pm_error *err)
     return rc;
 }
 
+/* Another worker may tell of feedback before the one that answered tells of the request. */
+static void keep_early(struct pm_records *r, const cJSON *said)
+{
+    struct pm_early *early = &r->early[r->n_early++ % PM_EARLY_MAX];
+    cJSON_Delete(early->said);
+    early->said = cJSON_Duplicate(said, true);
+}
+
+static int add_said(struct pm_records *r, const cJSON *said, struct pm_error *err)
+{
+    if (!pm_json_str(said, "id"))
+        return pm_error_set(err, PM_EINVAL, "feedback without `id`");
+    bind(r->say, 1, pm_json_get(said, "id"), TEXT);
+    bind(r->say, 2, pm_json_get(said, "score"), REAL);
+    bind(r->say, 3, pm_json_get(said, "label"), TEXT);
+    bind(r->say, 4, pm_json_get(said, "key"), TEXT);
+    bind(r->say, 5, pm_json_get(said, "admin"), FLAG);
+    int rc = step(r, r->say, err);
+    if (rc == PM_OK && sqlite3_changes(r->db) == 0)
+        keep_early(r, said);
+    return rc;
+}
+
+static int add_early(struct pm_records *r, const char *id, struct pm_error *err)
+{
+    for (size_t i = 0; i < PM_EARLY_MAX; i++) {
+        cJSON *said = r->early[i].said;
+        if (!said || strcmp(pm_json_str(said, "id"), id) != 0)
+            continue;
+        r->early[i].said = NULL;
+        int rc = add_said(r, said, err);
+        cJSON_Delete(said);
+        return rc;
+    }
+    return PM_OK;
+}
+
 /* Moves the columns out of `record`; what is left is its detail. */
 static int add_request(struct pm_records *r, cJSON *record, struct pm_error *err)
 {
+    char *id = pm_strdup(pm_json_str(record, "id"));
     for (size_t i = 0; i < COLUMNS; i++) {
         cJSON *value = cJSON_DetachItemFromObjectCaseSensitive(record, columns[i].name);
         if (!value && columns[i].needed) {
             sqlite3_clear_bindings(r->add);
+            free(id);
             return pm_error_set(err, PM_EINVAL, "a record without `%s`", columns[i].name);
         }
         bind(r->add, (int)i + 1, value, columns[i].type);
@@ -198,17 +247,11 @@ static int add_request(struct pm_records *r, cJSON *record, struct pm_error *err
     if (detail)
         sqlite3_bind_text(r->add, COLUMNS + 1, detail, -1, SQLITE_TRANSIENT);
     free(detail);
-    return step(r, r->add, err);
-}
-
-static int add_said(struct pm_records *r, const cJSON *said, struct pm_error *err)
-{
-    bind(r->say, 1, pm_json_get(said, "id"), TEXT);
-    bind(r->say, 2, pm_json_get(said, "score"), REAL);
-    bind(r->say, 3, pm_json_get(said, "label"), TEXT);
-    bind(r->say, 4, pm_json_get(said, "key"), TEXT);
-    bind(r->say, 5, pm_json_get(said, "admin"), FLAG);
-    return step(r, r->say, err);
+    int rc = step(r, r->add, err);
+    if (rc == PM_OK && r->n_early)
+        rc = add_early(r, id, err);
+    free(id);
+    return rc;
 }
 
 int pm_records_add(struct pm_records *r, const char *json, size_t len, struct pm_error *err)

@@ -26,6 +26,9 @@ struct pm_records *pm_records_open(const char *path, struct pm_error *err);
 struct pm_records *pm_records_open_to_read(const char *path, struct pm_error *err);
 void pm_records_free(struct pm_records *r);
 
+/* Can it be written to? Writes something that changes nothing. */
+int pm_records_try(struct pm_records *r, struct pm_error *err) PM_MUST;
+
 /* Adds a record, or, of one that is there, what has been said of it since ({"id", "score", "label"}). It is not safe
  * before pm_records_commit. A record that came already is passed over, so that what may have been lost can be sent
  * again. PM_EINVAL: it is no record, and was passed over; PM_EIO: the database failed. */
@@ -43,7 +46,7 @@ int pm_records_check_by(const char *by, struct pm_error *err) PM_MUST;
 /* Answers a question; the caller deletes the answer. NULL with `err` when it cannot be understood.
  *
  *   {"by": "day|hour|route|target|key|model|status|outcome|intent", "since": ms, "until": ms}
- *       -> {"by", "since", "until", "rows": [{"name", sums}...], "total": {sums}}
+ *       -> {"by", "rows": [{"name", sums}...], "total": {sums}}; the 5,000 names with the most requests
  *   {"list": n, "before": row, "since": ms, "until": ms, "route"|"target"|"key"|"outcome": word}
  *       -> {"requests": [record...], "before": row or null}: the newest first
  *   {"request": id} -> {"requests": [record]}

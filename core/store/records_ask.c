@@ -7,7 +7,8 @@
 #include "core/base/text.h"
 #include "core/store/records_priv.h"
 
-enum { LIST_USUAL = 50, LIST_MAX = 1000 };
+/* An answer goes through messages of 8 MiB at most. */
+enum { LIST_USUAL = 50, LIST_MAX = 1000, LIST_BYTES = 4 << 20, ROW_BYTES = 20, ROWS_MAX = 5000 };
 
 /* What requests can be put together by. */
 static const struct {
@@ -24,7 +25,7 @@ static const struct {
 
 enum { GROUPS = sizeof(groups) / sizeof(*groups) };
 
-/* In the order of the sums' columns, after the name. Percentiles are of the requests that came so far. */
+/* In the order of the sums' columns, after the name. */
 #define SUMS                                                                                                          \
     "count(*), sum(outcome='error'), sum(outcome='refused'), sum(outcome='cancelled'), sum(cache_hit),"               \
     " sum(kind<>'local'), total(prompt), total(cached), total(output), total(cost),"                                  \
@@ -33,7 +34,7 @@ enum { GROUPS = sizeof(groups) / sizeof(*groups) };
 static const char *const sums[] = {"requests", "errors", "refused", "cancelled", "cache_hits", "cloud",    "prompt",
                                    "cached",   "output", "cost",    "first_ms",  "total_ms",   "queue_ms", "score"};
 
-enum { N_SUMS = sizeof(sums) / sizeof(*sums) };
+enum { N_SUMS = sizeof(sums) / sizeof(*sums), ADDED_UP = 10 /* the first ones; the rest are means */ };
 
 /* The conditions that a question names, and their values. */
 struct filter {
@@ -95,10 +96,12 @@ static int finish(struct pm_records *r, sqlite3_stmt *s, int code, struct pm_err
     return rc;
 }
 
-/* The rows of one statement: {"name", sums}, or without a name. */
+/* The rows of one statement: {"name", sums}, or without a name. Of too many names those with the most requests. */
 static int add_sums(struct pm_records *r, const char *name, const struct filter *f, cJSON *rows, struct pm_error *err)
 {
-    char *sql = name ? pm_asprintf("SELECT %s, " SUMS " FROM requests%s GROUP BY 1 ORDER BY 1", name, f->where.data)
+    char *sql = name ? pm_asprintf("SELECT * FROM (SELECT %s AS name, " SUMS " FROM requests%s GROUP BY 1 "
+                                   "ORDER BY count(*) DESC LIMIT %d) ORDER BY name",
+                                   name, f->where.data, ROWS_MAX)
                      : pm_asprintf("SELECT NULL, " SUMS " FROM requests%s", f->where.data);
     sqlite3_stmt *s = prepare(r, sql, f, err);
     int code = SQLITE_DONE;
@@ -141,6 +144,26 @@ int pm_records_check_by(const char *by, struct pm_error *err)
         by, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
 }
 
+/* Of too many names: what those have that were left out, so that the rows add up to the total. */
+static void add_others(const cJSON *total, cJSON *rows)
+{
+    cJSON *others = cJSON_CreateObject();
+    const cJSON *row;
+    if (cJSON_GetArraySize(rows) < ROWS_MAX) {
+        cJSON_Delete(others);
+        return;
+    }
+    cJSON_AddNullToObject(others, "name");
+    cJSON_AddTrueToObject(others, "others");
+    for (size_t i = 0; i < ADDED_UP; i++) {
+        double left = pm_json_num(total, sums[i], 0);
+        cJSON_ArrayForEach (row, rows)
+            left -= pm_json_num(row, sums[i], 0);
+        cJSON_AddNumberToObject(others, sums[i], left);
+    }
+    cJSON_AddItemToArray(rows, others);
+}
+
 static cJSON *ask_sums(struct pm_records *r, const cJSON *question, const char *by, struct pm_error *err)
 {
     const char *expression = expression_of(by);
@@ -156,6 +179,8 @@ static cJSON *ask_sums(struct pm_records *r, const cJSON *question, const char *
         rc = add_sums(r, NULL, &f, total, err);
     if (rc == PM_OK)
         cJSON_AddItemToObject(answer, "total", cJSON_DetachItemFromArray(total, 0));
+    if (rc == PM_OK)
+        add_others(pm_json_get(answer, "total"), cJSON_GetObjectItem(answer, "rows"));
     cJSON_Delete(total);
     pm_buf_release(&f.where);
     if (rc == PM_OK)
@@ -191,12 +216,18 @@ static cJSON *records_of(struct pm_records *r, sqlite3_stmt *s, long long most, 
     sqlite3_int64 last = 0;
     long long n = 0;
     int code;
-    while ((code = sqlite3_step(s)) == SQLITE_ROW) {
+    size_t bytes = 0;
+    bool full = false;
+    while (!full && (code = sqlite3_step(s)) == SQLITE_ROW) {
         cJSON_AddItemToArray(list, record_of(s));
         last = sqlite3_column_int64(s, 0);
         n++;
+        for (int i = 0; i < sqlite3_column_count(s); i++)
+            bytes += ROW_BYTES + (size_t)sqlite3_column_bytes(s, i);
+        full = bytes > LIST_BYTES;
     }
-    if (most && n == most)
+    code = full ? SQLITE_DONE : code;
+    if (full || (most && n == most))
         cJSON_AddNumberToObject(answer, "before", (double)last);
     else
         cJSON_AddNullToObject(answer, "before");

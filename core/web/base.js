@@ -11,7 +11,7 @@ export function el(what, attributes, ...children) {
     else if (key === "width%") node.style.width = `${Math.max(0, Math.min(100, value))}%`;
     else node.setAttribute(key, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+  node.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
   return node;
 }
 
@@ -36,19 +36,36 @@ export function labelCells(row, heads) {
 
 export const byId = (id) => document.getElementById(id);
 
+/** A text that is the same already is left alone: whoever has it read aloud would hear it again. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 // A click is lost when its button is replaced between press and release.
 let pressed = null;
-addEventListener("pointerdown", (event) => { pressed = event.target; });
-for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { pressed = null; }));
+for (const start of ["pointerdown", "keydown"]) addEventListener(start, (event) => { pressed = event.target; });
+for (const end of ["pointerup", "pointercancel", "keyup", "blur"])
+  addEventListener(end, () => setTimeout(() => { pressed = null; }));
 
-/** Replaces the content, unless it would be the same: focus and selection stay where they are. */
+/** Replaces the content, unless it would be the same: focus, selection and what is scrolled stay where they are.
+ * What can have the focus or be scrolled has a name in data-focus. */
 export function fill(node, ...children) {
   if (pressed && node.contains(pressed)) return;
   const next = el("div", {}, ...children);
   if (node.innerHTML === next.innerHTML) return;
   const focus = node.contains(document.activeElement) && document.activeElement.dataset.focus;
+  const scrolled = new Map([...node.querySelectorAll(".scroll[data-focus]")].map((n) => [n.dataset.focus, n.scrollLeft]));
   node.replaceChildren(...next.childNodes);
-  if (focus) [...node.querySelectorAll("[data-focus]")].find((n) => n.dataset.focus === focus)?.focus();
+  for (const named of node.querySelectorAll("[data-focus]")) {
+    if (scrolled.get(named.dataset.focus)) named.scrollLeft = scrolled.get(named.dataset.focus);
+    if (focus && named.dataset.focus === focus) named.focus({ preventScroll: true });
+  }
+}
+
+/** What is wider than its room is moved by keys, too. */
+export function scroller(label, ...children) {
+  const named = { "aria-label": label, "data-focus": `scroll ${label}` };
+  return el("div.scroll", { tabindex: 0, role: "region", ...named }, ...children);
 }
 
 export function count(n) {
@@ -72,7 +89,14 @@ export function seconds(us) {
 
 export const mib = (n) => (n >= 10240 ? `${(n / 1024).toFixed(0)} GiB` : n >= 1024 ? `${(n / 1024).toFixed(1)} GiB` : `${n} MiB`);
 export const money = (n) => (n ? n.toFixed(n < 0.1 ? 4 : 2) : "0");
-export const clockTime = (ms) => new Date(ms).toLocaleTimeString();
+
+/** The time of day; with the day where that is another one. */
+export function clockTime(ms) {
+  const at = new Date(ms);
+  return at.toDateString() === new Date().toDateString() ? at.toLocaleTimeString()
+    : at.toLocaleString(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+}
+
 export const dayTime = (ms) => new Date(ms).toLocaleString();
 
 /** An error with the gateway's own words. */
@@ -129,14 +153,19 @@ export async function* events(path, body, signal, onHeaders) {
   onHeaders?.(response.headers);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const parts = (rest + value).split("\n\n");
-    rest = parts.pop();
-    for (const part of parts) {
-      const data = part.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim());
-      if (data.length) yield data.join("\n");
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const parts = (rest + value).split(/\r?\n\r?\n/);
+      rest = parts.pop();
+      for (const part of parts) {
+        const data = part.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim());
+        if (data.length) yield data.join("\n");
+      }
     }
+  } finally {
+    // Who stops listening leaves no connection behind: a browser has six for a host.
+    reader.cancel().catch(() => {});
   }
 }

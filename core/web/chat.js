@@ -1,7 +1,7 @@
 // A chat box, to try routes: each answer tells who gave it, why, and how fast.
 
-import { byId, el, events, Refused, seconds } from "./base.js";
-import { modelNames, nameSelect } from "./decide.js";
+import { byId, el, events, Refused, seconds, setText } from "./base.js";
+import { fillNames } from "./decide.js";
 
 let messages = [];
 let under = null; // the AbortController of the answer under way
@@ -21,22 +21,30 @@ function setBusy(busy) {
 async function answer(model) {
   const started = performance.now();
   const { title, content } = bubble("…", "");
-  let text = "", tokens = 0, first = 0, headers = null;
+  let text = "", tokens = 0, first = 0, headers = null, whole = false;
+  content.setAttribute("aria-busy", "true");
   const body = { model, messages, stream: true, stream_options: { include_usage: true } };
   for await (const data of events("v1/chat/completions", body, under.signal, (h) => { headers = h; })) {
-    if (data === "[DONE]") break;
+    if (data === "[DONE]") {
+      whole = true;
+      break;
+    }
     const event = JSON.parse(data);
     if (event.error) throw new Refused(502, event.error.message);
     const delta = event.choices?.[0]?.delta?.content;
     if (delta) {
       first ||= performance.now();
       text += delta;
-      content.textContent = text;
+      content.append(delta);
       tokens += 1;
     }
     tokens = event.usage?.completion_tokens || tokens;
-    title.textContent = `${headers.get("x-pointsman-target")} · ${headers.get("x-pointsman-reason")}`;
+    const told = ["x-pointsman-target", "x-pointsman-reason"].map((name) => headers.get(name));
+    setText(title, told.filter(Boolean).join(" · "));
   }
+  content.removeAttribute("aria-busy");
+  content.normalize();
+  if (!whole) throw new Error("the answer broke off");
   const rate = first && performance.now() > first ? (tokens * 1000) / (performance.now() - first) : 0;
   title.textContent += ` · first token after ${seconds(((first || performance.now()) - started) * 1000)}, ${tokens} tokens` +
     (rate ? `, ${rate.toFixed(0)}/s` : "");
@@ -48,8 +56,9 @@ async function send(event) {
   const field = byId("chat-text");
   const text = field.value.trim();
   if (!text || under) return;
+  const mine = messages;
   bubble("You", text);
-  messages.push({ role: "user", content: text });
+  mine.push({ role: "user", content: text });
   field.value = "";
   under = new AbortController();
   setBusy(true);
@@ -57,8 +66,11 @@ async function send(event) {
     await answer(byId("chat-model").value);
   } catch (error) {
     const stopped = error.name === "AbortError";
-    bubble("Pointsman", stopped ? "Stopped." : error.message).content.className = stopped ? "dim" : "bad";
-    messages.pop();
+    if (mine === messages) { // and no new conversation
+      const { content } = bubble("Pointsman", `${stopped ? "Stopped" : error.message}: not part of the conversation`);
+      content.className = stopped ? "dim" : "bad";
+    }
+    mine.pop();
   }
   under = null;
   setBusy(false);
@@ -73,17 +85,14 @@ function clear() {
 
 export async function startChat() {
   const part = byId("chat");
-  if (part.childNodes.length) return;
-  part.append(el("h2", { id: "chat-title" }, "Try a route"));
-  let names = ["auto"];
-  try {
-    names = await modelNames();
-  } catch (error) {
-    part.append(el("p.bad", { role: "alert" }, error.message));
+  if (part.childNodes.length) {
+    await fillNames(byId("chat-model"));
+    return;
   }
-  part.append(el("div", { id: "chat-log", role: "log", "aria-label": "The conversation" }),
+  part.append(el("h2", { id: "chat-title" }, "Try a route"),
+    el("div", { id: "chat-log", role: "log", "aria-label": "The conversation" }),
     el("form.panel", { onsubmit: send },
-      el("label", { for: "chat-model" }, "Model"), nameSelect("chat-model", names),
+      el("label", { for: "chat-model" }, "Model"), el("select", { id: "chat-model" }),
       el("label", { for: "chat-text" }, "What do you want to ask? Ctrl+Enter sends."),
       el("textarea", { id: "chat-text", rows: 3, required: true, onkeydown: (e) => {
         if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) e.target.form.requestSubmit();
@@ -91,4 +100,5 @@ export async function startChat() {
       el("p.row", {}, el("button.main", { id: "chat-send" }, "Send"),
         el("button", { id: "chat-stop", type: "button", disabled: true, onclick: () => under?.abort() }, "Stop"),
         el("button", { type: "button", onclick: clear }, "New conversation"))));
+  await fillNames(byId("chat-model"));
 }

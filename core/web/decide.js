@@ -1,15 +1,16 @@
 // The decision explorer: what would be picked for a prompt, and every reason for it. Nothing is sent to a model.
 
-import { ask, byId, el, fill, seconds } from "./base.js";
+import { ask, byId, el, fill, scroller, seconds } from "./base.js";
 
-export async function modelNames() {
-  const list = await ask("v1/models");
-  return list.data.map((m) => m.id);
-}
-
-/** A select of all names that can be asked for. */
-export function nameSelect(id, names) {
-  return el("select", { id }, names.map((name) => el("option", { value: name, selected: name === "auto" }, name)));
+/** Puts all names that can be asked for into a select; they change with the configuration. */
+export async function fillNames(select) {
+  let names = ["auto"];
+  try {
+    names = (await ask("v1/models")).data.map((m) => m.id);
+  } catch { /* what is asked for next tells what is wrong */ }
+  const picked = [select.value, "auto"].find((name) => names.includes(name));
+  fill(select, names.map((name) => el("option", { value: name }, name)));
+  if (picked) select.value = picked;
 }
 
 const samples = [
@@ -30,7 +31,7 @@ function verdictText(v) {
 }
 
 function table(head, rows) {
-  return el("div.scroll", { tabindex: 0, role: "region", "aria-label": head[0] }, el("table", {},
+  return scroller("Scores", el("table", {},
     el("thead", {}, el("tr", {}, head.map((h, i) => el(i ? "th.num" : "th", { scope: "col" }, h)))), el("tbody", {}, rows)));
 }
 
@@ -48,7 +49,8 @@ function decisionView(d) {
       table(["Target", "Score", "Benefit", "Waiting", "Leaving", "Price"], d.attempts.map((a) => el("tr", {},
         el("td", {}, a.target, a.fallback ? el("small", {}, " fallback") : null), term(a.score), term(a.terms.benefit),
         term(a.terms.waiting), term(a.terms.leaving), term(a.terms.price)))),
-      el("p.dim", {}, "score = benefit of what the policies said − waiting for the model − leaving a conversation's cache − price")] : null,
+      el("p.dim", {}, "The score adds up what speaks for a target and against it: the benefit of what the " +
+        "policies said, the wait for its model, a conversation's cache that is left, its price.")] : null,
     d.vetoes.length ? [el("h3", {}, "Ruled out"), el("ul", {}, d.vetoes.map((v) => el("li", {}, `${v.target}: ${v.reason}`)))] : null,
     d.policies.length ? [el("h3", {}, "What each policy said"), el("ul", {}, d.policies.map((p) =>
       el("li", {}, el("strong", {}, p.name), ` ${verdictText(p.verdict)} `, el("small.dim", {}, seconds(p.us)))))] : null,
@@ -72,18 +74,14 @@ async function decide(event) {
 
 export async function startDecide() {
   const part = byId("decide");
-  if (part.childNodes.length) return;
-  part.append(el("h2", { id: "decide-title" }, "What would be decided?"));
-  let names = ["auto"];
-  try {
-    names = await modelNames();
-  } catch (error) {
-    part.append(el("p.bad", { role: "alert" }, error.message));
+  if (part.childNodes.length) {
+    await fillNames(byId("decide-model"));
+    return;
   }
   const pick = (text) => () => { byId("decide-prompt").value = text; byId("decide-form").requestSubmit(); };
-  part.append(el("div.columns", {},
+  part.append(el("h2", { id: "decide-title" }, "What would be decided?"), el("div.columns", {},
     el("form.panel", { id: "decide-form", onsubmit: decide },
-      el("label", { for: "decide-model" }, "Model that the client asks for"), nameSelect("decide-model", names),
+      el("label", { for: "decide-model" }, "Model that the client asks for"), el("select", { id: "decide-model" }),
       el("label", { for: "decide-prompt" }, "Prompt"), el("textarea", { id: "decide-prompt", rows: 8, required: true }),
       el("label", { for: "decide-system" }, "System prompt (may be empty)"), el("textarea", { id: "decide-system", rows: 2 }),
       el("p.check", {}, el("input", { type: "checkbox", id: "decide-tools" }),
@@ -92,4 +90,5 @@ export async function startDecide() {
         samples.map(([name, text]) => el("button", { type: "button", onclick: pick(text) }, name)))),
     el("div", { id: "decision", "aria-live": "polite" },
       el("p.dim", {}, "Type a prompt: the verdicts, the scores with their terms, and what is ruled out appear here. No model is asked."))));
+  await fillNames(byId("decide-model"));
 }

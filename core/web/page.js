@@ -1,18 +1,19 @@
 // The page: which part is shown, and the stream of what happens that all parts live on.
 
-import { byId, el, events, fill, Refused, setKey } from "./base.js";
+import { byId, el, events, fill, Refused, setKey, setText } from "./base.js";
 import { startChat } from "./chat.js";
 import { startDecide } from "./decide.js";
-import { showLive, showLog, showMachine, showModels, startLogs } from "./now.js";
-import { addRequest, startRequests } from "./requests.js";
+import { showLive, showLog, showMachine, showModels, showNow, startLogs } from "./now.js";
+import { addMissed, addRequest, startRequests } from "./requests.js";
 import { showUsage } from "./usage.js";
 
 const parts = ["now", "requests", "decide", "usage", "chat"];
-const shown = { requests: startRequests, decide: startDecide, usage: showUsage, chat: startChat };
+const shown = { now: showNow, requests: startRequests, decide: startDecide, usage: showUsage, chat: startChat };
 let status = null;
 let unlocked = false;
 
 function show() {
+  if (location.hash === "#main") return; // the skip link: the same part
   const part = parts.includes(location.hash.slice(1)) ? location.hash.slice(1) : "now";
   for (const name of parts) byId(name).hidden = name !== part || !unlocked;
   for (const link of document.querySelectorAll("nav a")) {
@@ -25,7 +26,7 @@ function show() {
 
 function setLink(text, down) {
   const link = byId("link");
-  link.textContent = text;
+  setText(link, text);
   link.className = down ? "down" : "";
 }
 
@@ -53,10 +54,21 @@ const handlers = {
 };
 
 function setUnlocked(value) {
-  byId("login").hidden = value;
+  const login = byId("login");
+  if (!value && login.hidden) setTimeout(() => byId("key").focus());
+  login.hidden = value;
   if (value === unlocked) return;
   unlocked = value;
   show();
+}
+
+/** A mistake of ours in showing one event must not look like a gateway that is away. */
+function handle(event) {
+  try {
+    handlers[event.type]?.(event);
+  } catch (error) {
+    console.error(error);
+  }
 }
 
 /** Listens for ever: the gateway may be restarted, and its workers are replaced with each new configuration. */
@@ -67,19 +79,19 @@ async function listen() {
         pause = 300;
         setUnlocked(true);
         startLogs();
-      })) {
-        const event = JSON.parse(data);
-        handlers[event.type]?.(event);
-      }
+        addMissed();
+      })) handle(JSON.parse(data));
       setLink("the stream has ended: connecting again", true);
     } catch (error) {
       if (error instanceof Refused && (error.status === 401 || error.status === 403)) {
         setUnlocked(false);
         setLink("locked", true);
-        byId("login-error").textContent = sessionStorage.length ? error.message : "";
+        setText(byId("login-error"), sessionStorage.length ? error.message : "");
         await new Promise((resolve) => byId("login").addEventListener("submit", resolve, { once: true }));
         continue;
       }
+      // A worker that leaves says so once on each connection that the browser has kept with it.
+      if (error instanceof Refused && error.status === 503) pause = 150;
       setLink("the gateway does not answer: trying again", true);
     }
     await new Promise((resolve) => setTimeout(resolve, pause));
@@ -88,8 +100,15 @@ async function listen() {
 
 byId("login").addEventListener("submit", (event) => {
   event.preventDefault();
-  setKey(byId("key").value.trim());
+  const key = byId("key").value.trim();
   byId("key").value = "";
+  if (/[^\x21-\x7e]/.test(key)) {
+    // No header can carry it: the stream need not be tried with it.
+    setText(byId("login-error"), "That is no key: they have letters of English, digits and signs alone");
+    event.stopImmediatePropagation();
+    return;
+  }
+  setKey(key);
 });
 addEventListener("hashchange", show);
 show();

@@ -14,15 +14,18 @@ from speak import CHAT, MESSAGES, PATHS, PROTOCOLS, ask, error_of, headers_of
 from waits import Later, Stream, open_stream
 
 ENV = {"CLOUD_KEY": "sk-cloud-key"}
-OPEN = [("GET", "/health"), ("HEAD", "/"), ("HEAD", "/api/hello"), ("GET", "/api/hello")]
+OPEN = [("GET", "/health"), ("GET", "/"), ("GET", "/web/page.js"), ("HEAD", "/"), ("HEAD", "/api/hello"), ("GET", "/api/hello")]
 ADMIN_ONLY = [("POST", "/models/load", {"model": "local"}),
               ("POST", "/models/unload", {"model": "local"}),
               ("POST", "/unload", {}), ("GET", "/unload", None),
               ("GET", "/upstream/local/health", None),
               ("POST", "/upstream/local/v1/chat/completions", {"model": "local"}),
               ("GET", "/logs", None), ("GET", "/slots?model=local", None),
-              ("GET", "/metrics", None)]
-CLOSED = [("GET", "/", None), ("GET", "/v1/models", None), ("GET", "/v1/models/alpha", None),
+              ("GET", "/metrics", None), ("GET", "/logs/stream", None),
+              ("GET", "/api/events", None), ("GET", "/api/usage", None),
+              ("GET", "/api/requests", None), ("GET", "/api/requests/req_0", None),
+              ("POST", "/api/pin", {"model": "local"})]
+CLOSED = [("GET", "/v1/models", None), ("GET", "/v1/models/alpha", None),
           ("POST", "/v1/route", {"model": "alpha"}), ("GET", "/running", None),
           ("GET", "/models/sse", None), ("GET", "/api/status", None),
           ("GET", "/props?model=local", None), ("POST", "/tokenize", {"model": "local"}),

@@ -10,7 +10,8 @@ UNIT_TESTS = \
   tests/unit/test_devices tests/unit/test_codec tests/unit/test_codec_stream tests/unit/test_codec_resume \
   tests/unit/test_prefix tests/unit/test_history tests/unit/test_walk tests/unit/test_language \
   tests/unit/test_sessions tests/unit/test_share tests/unit/test_recordings tests/unit/test_features \
-  tests/unit/test_weights tests/unit/test_learn_measure tests/unit/test_fit tests/unit/test_rows
+  tests/unit/test_weights tests/unit/test_learn_measure tests/unit/test_fit tests/unit/test_rows \
+  tests/unit/test_records tests/unit/test_screen tests/unit/test_top
 check_PROGRAMS += $(UNIT_TESTS)
 
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
@@ -172,4 +173,16 @@ tests_unit_test_fit_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_rows_SOURCES = tests/unit/test_rows.c
 tests_unit_test_rows_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_rows_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_records_SOURCES = tests/unit/test_records.c
+tests_unit_test_records_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_records_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_screen_SOURCES = tests/unit/test_screen.c
+tests_unit_test_screen_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_screen_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_top_SOURCES = tests/unit/test_top.c
+tests_unit_test_top_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_top_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 endif

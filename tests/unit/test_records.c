@@ -148,7 +148,8 @@ static void a_request_comes_back_as_it_was(void **state)
              "\"route\":\"auto\",\"target\":\"big\",\"kind\":\"openai\",\"status\":200,\"outcome\":\"ok\","
              "\"attempts\":2,\"stream\":true,\"cache_hit\":false,\"total_us\":5000,\"queue_us\":10,\"load_us\":20,"
              "\"sent_us\":30,\"first_us\":40,\"prompt\":11,\"cached\":5,\"output\":7,\"cost\":0.00125,"
-             "\"intent\":\"code\",\"complexity\":0.5,\"reason\":\"regex: \\\"code\\\"\",\"policies\":[{\"name\":\"regex\"}],"
+             "\"intent\":\"code\",\"complexity\":0.5,\"reason\":\"regex: "
+             "\\\"code\\\"\",\"policies\":[{\"name\":\"regex\"}],"
              "\"prompt_text\":\"h\\u00e4 \\u2603\"}",
              PM_OK);
     commit(r);
@@ -239,9 +240,8 @@ static void feedback_is_of_the_own_requests(void **state)
 
 static void requests_are_put_together(void **state)
 {
-    static const char *const names[][2] = {{"route", "auto"},  {"target", "big"},     {"key", "one"},
-                                           {"model", "m\"1"},  {"status", "200"},     {"outcome", "ok"},
-                                           {"intent", "code"}};
+    static const char *const names[][2] = {{"route", "auto"}, {"target", "big"}, {"key", "one"},    {"model", "m\"1"},
+                                           {"status", "200"}, {"outcome", "ok"}, {"intent", "code"}};
     struct pm_records *r = records();
     char question[64];
     (void)state;
@@ -267,8 +267,9 @@ static void requests_are_put_together(void **state)
     static const struct {
         const char *member;
         double value;
-    } totals[] = {{"errors", 1},  {"refused", 0}, {"cancelled", 0}, {"cache_hits", 0}, {"cloud", 1},   {"prompt", 150},
-                  {"cached", 60}, {"output", 30}, {"cost", 0.5},    {"first_ms", 2},   {"total_ms", 2}, {"queue_ms", 1}};
+    } totals[] = {{"errors", 1}, {"refused", 0},  {"cancelled", 0}, {"cache_hits", 0},
+                  {"cloud", 1},  {"prompt", 150}, {"cached", 60},   {"output", 30},
+                  {"cost", 0.5}, {"first_ms", 2}, {"total_ms", 2},  {"queue_ms", 1}};
     for (size_t i = 0; i < COUNT(totals); i++) {
         double got = sum_of(r, "{\"by\":\"hour\"}", NULL, totals[i].member);
         expect(got == totals[i].value, "%s: %g, not %g\n", totals[i].member, got, totals[i].value);
@@ -284,11 +285,12 @@ static void days_are_of_the_machine(void **state)
     static const struct {
         long long at;
         const char *day, *hour;
-    } moments[] = {{1774738799999, "2026-03-28", "2026-03-28 23:00"}, {1774738800000, "2026-03-29", "2026-03-29 00:00"},
-                   {1774746000000, "2026-03-29", "2026-03-29 03:00"}, {1774821599999, "2026-03-29", "2026-03-29 23:00"},
-                   {1774821600000, "2026-03-30", "2026-03-30 00:00"}, {1792886400000, "2026-10-25", "2026-10-25 02:00"},
-                   {1792890000000, "2026-10-25", "2026-10-25 02:00"}, {1792969199999, "2026-10-25", "2026-10-25 23:00"},
-                   {1792969200000, "2026-10-26", "2026-10-26 00:00"}};
+    } moments[] = {
+        {1774738799999, "2026-03-28", "2026-03-28 23:00"}, {1774738800000, "2026-03-29", "2026-03-29 00:00"},
+        {1774746000000, "2026-03-29", "2026-03-29 03:00"}, {1774821599999, "2026-03-29", "2026-03-29 23:00"},
+        {1774821600000, "2026-03-30", "2026-03-30 00:00"}, {1792886400000, "2026-10-25", "2026-10-25 02:00"},
+        {1792890000000, "2026-10-25", "2026-10-25 02:00"}, {1792969199999, "2026-10-25", "2026-10-25 23:00"},
+        {1792969200000, "2026-10-26", "2026-10-26 00:00"}};
     struct pm_records *r = records();
     char id[16], question[96];
     (void)state;
@@ -378,8 +380,8 @@ static void lists_come_in_pages(void **state)
 
 static void what_is_no_record_is_passed_over(void **state)
 {
-    static const char *const wrong[] = {"",   "{",    "[]",  "\"text\"", "7",  "null",
-                                        "{}", "{\"id\":\"x\"}", "{\"id\":\"x\",\"at\":1,\"path\":\"/\"}"};
+    static const char *const wrong[] = {
+        "", "{", "[]", "\"text\"", "7", "null", "{}", "{\"id\":\"x\"}", "{\"id\":\"x\",\"at\":1,\"path\":\"/\"}"};
     struct pm_records *r = records();
     (void)state;
     add(r, "a", 1000, "ok", "");

@@ -1,0 +1,345 @@
+/* How good a model's programs are: HumanEval's tasks through the gateway, judged by the package evalplus.
+ *
+ * The programs are foreign code, so they run where they can do no harm: namespaces of their own (no network, no
+ * processes but theirs, nothing writable but a folder that goes away), and limits on time, memory and files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/alloc.h"
+#include "core/cli/bench_priv.h"
+#include "core/cli/judge.h"
+
+enum { DATA_MAX = 256 << 20, CPU_S = 3600, MEMORY_MIB = 8192, FILE_MIB = 1024 };
+
+/* --- the package --- */
+
+static int run_python(const char *python, const char *code, const char *argument)
+{
+    pid_t pid = fork();
+    int status = -1;
+    if (pid == 0) {
+        execlp(python, python, "-c", code, argument, (char *)NULL);
+        _exit(127);
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int pm_bench_code_ready(const struct pm_bench_code *how, struct pm_error *err)
+{
+    if (how->data && access(how->data, R_OK) < 0)
+        return pm_error_errno(err, "%s", how->data);
+    if (run_python(how->python, "import evalplus.evaluate", "") != 0)
+        return pm_error_set(
+            err, PM_ENOTFOUND,
+            "%s cannot import evalplus: install it (`pip install evalplus`), or name a python that has it "
+            "(--python)",
+            how->python);
+    return PM_OK;
+}
+
+/* The tasks: a file, or what the package fetches. The caller frees the path. */
+static char *tasks_path(struct pm_bench *b, const struct pm_bench_code *how, struct pm_error *err)
+{
+    static const char fetch[] = "import json, sys\n"
+                                "from evalplus.data import get_human_eval_plus\n"
+                                "with open(sys.argv[1], 'w') as f:\n"
+                                "    for task in get_human_eval_plus().values():\n"
+                                "        f.write(json.dumps(task) + '\\n')\n";
+    if (how->data)
+        return realpath(how->data, NULL);
+    char *path = pm_asprintf("%s/humanevalplus.jsonl", b->state);
+    if (access(path, R_OK) == 0 || run_python(how->python, fetch, path) == 0)
+        return path;
+    unlink(path);
+    pm_error_set(err, PM_EIO, "evalplus cannot fetch its tasks: give them with --data FILE");
+    free(path);
+    return NULL;
+}
+
+/* --- the answers --- */
+
+/* The program in an answer: its last fenced block, or all of it. */
+static char *program_of(const char *answer)
+{
+    const char *best = NULL, *at = answer;
+    size_t len = strlen(answer);
+    while ((at = strstr(at, "```")) != NULL) {
+        const char *start = strchr(at + 3, '\n'), *end = start ? strstr(start, "```") : NULL;
+        if (!end)
+            break;
+        best = start + 1;
+        len = (size_t)(end - start - 1);
+        at = end + 3;
+    }
+    return pm_strndup(best ? best : answer, len);
+}
+
+static char *question_of(const char *id, const char *prompt, const char *temperature)
+{
+    cJSON *body = cJSON_CreateObject(), *message = cJSON_CreateObject();
+    char *text = pm_asprintf("Complete this Python function. Answer with one code block that holds the whole function "
+                             "and what it imports.\n\n```python\n%s\n```\n",
+                             prompt);
+    cJSON_AddStringToObject(body, "model", id);
+    cJSON_AddStringToObject(message, "role", "user");
+    cJSON_AddStringToObject(message, "content", text);
+    cJSON_AddItemToArray(cJSON_AddArrayToObject(body, "messages"), message);
+    cJSON_AddRawToObject(body, "temperature", temperature);
+    cJSON_AddNumberToObject(body, "max_tokens", 2048);
+    free(text);
+    text = pm_json_text(body);
+    cJSON_Delete(body);
+    return text;
+}
+
+static int answer_task(struct pm_bench *b, const struct pm_bench_code *how, const char *id, const cJSON *task,
+                       FILE *to, struct pm_error *err)
+{
+    struct pm_bench_reply reply;
+    const char *prompt = pm_json_str(task, "prompt"), *name = pm_json_str(task, "task_id");
+    if (!prompt || !name)
+        return pm_error_set(err, PM_EINVAL, "a task needs `task_id` and `prompt`");
+    char *body = question_of(id, prompt, how->temperature);
+    pm_bench_ask(b, "/v1/chat/completions", body, &reply);
+    free(body);
+    cJSON *root = reply.status == 200 ? cJSON_Parse(reply.body.data) : NULL;
+    const cJSON *choice = cJSON_GetArrayItem(pm_json_get(root, "choices"), 0);
+    const char *answer = pm_json_str(pm_json_get(choice, "message"), "content");
+    int rc = PM_OK;
+    if (reply.status != 200) {
+        rc = pm_error_set(err, PM_EPROTO, "%s: the gateway answered %d: %.200s", name, reply.status, reply.body.data);
+    } else {
+        char *program = program_of(answer ? answer : "");
+        cJSON *sample = cJSON_CreateObject();
+        cJSON_AddStringToObject(sample, "task_id", name);
+        cJSON_AddStringToObject(sample, "solution", program);
+        char *line = pm_json_text(sample);
+        fprintf(to, "%s\n", line);
+        free(line);
+        free(program);
+        cJSON_Delete(sample);
+    }
+    cJSON_Delete(root);
+    pm_buf_release(&reply.body);
+    return rc;
+}
+
+/* Of the tasks the first `limit`, into `dir`, with an answer each. How many; negative with `err`. */
+static long long answer_all(struct pm_bench *b, const struct pm_bench_code *how, const char *id, const char *tasks,
+                            const char *dir, struct pm_error *err)
+{
+    char *text, *samples = pm_asprintf("%s/samples.jsonl", dir), *few = pm_asprintf("%s/tasks.jsonl", dir);
+    size_t len;
+    long long n = 0;
+    int rc = pm_file_read(tasks, DATA_MAX, &text, &len, err);
+    FILE *to = rc == PM_OK ? fopen(samples, "we") : NULL, *kept = to ? fopen(few, "we") : NULL;
+    if (rc == PM_OK && !kept)
+        rc = pm_error_errno(err, "%s", dir);
+    for (char *line = text; rc == PM_OK && *line && (!how->limit || n < how->limit);) {
+        size_t size = strcspn(line, "\n");
+        cJSON *task = size ? pm_json_parse(line, size, err) : NULL;
+        if (size && !task)
+            rc = PM_EINVAL;
+        if (task)
+            rc = answer_task(b, how, id, task, to, err);
+        if (task && rc == PM_OK) {
+            fprintf(kept, "%.*s\n", (int)size, line);
+            n++;
+            fprintf(stderr, "\r%s: %lld answers", id, n);
+        }
+        cJSON_Delete(task);
+        line += size + (line[size] == '\n');
+    }
+    fputs("\r", stderr);
+    if (to && fclose(to) != 0 && rc == PM_OK)
+        rc = pm_error_errno(err, "%s", samples);
+    if (kept)
+        fclose(kept);
+    if (rc == PM_OK || to)
+        free(text);
+    free(samples);
+    free(few);
+    return rc == PM_OK ? n : rc;
+}
+
+/* --- judging --- */
+
+static void limit(int what, rlim_t value)
+{
+    struct rlimit most = {value, value};
+    if (setrlimit(what, &most) < 0)
+        _exit(126);
+}
+
+static bool write_text(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+/* In the child. Nothing of the machine can be written but `dir`, and nobody can be reached. */
+static void shut_in(const char *dir)
+{
+    char map[64];
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID) < 0)
+        _exit(125);
+    snprintf(map, sizeof(map), "0 %u 1", uid);
+    if (!write_text("/proc/self/setgroups", "deny") || !write_text("/proc/self/uid_map", map))
+        _exit(125);
+    snprintf(map, sizeof(map), "0 %u 1", gid);
+    /* Read-only from the root on, but for that folder. */
+    if (!write_text("/proc/self/gid_map", map) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount(dir, dir, NULL, MS_BIND, NULL) < 0 || mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0)
+        _exit(125);
+    limit(RLIMIT_CPU, CPU_S);
+    limit(RLIMIT_AS, (rlim_t)MEMORY_MIB << 20);
+    limit(RLIMIT_FSIZE, (rlim_t)FILE_MIB << 20);
+    limit(RLIMIT_CORE, 0);
+}
+
+static void judge_in_child(const struct pm_bench_code *how, const char *dir)
+{
+    char *tasks = pm_asprintf("HUMANEVAL_OVERRIDE_PATH=%s/tasks.jsonl", dir), *home = pm_asprintf("HOME=%s", dir);
+    char *path = pm_asprintf("PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
+    char *tmp = pm_asprintf("TMPDIR=%s", dir);
+    char *env[] = {tasks, home, path, tmp, NULL};
+    const char *argv[] = {how->python,  "-m", "evalplus.evaluate", "--dataset", "humaneval", "--samples", "samples.jsonl",
+        "--i_just_wanna_run", NULL};
+    int log = open("judge.log", O_WRONLY | O_CREAT | O_TRUNC, 0600), none = open("/dev/null", O_RDONLY);
+    shut_in(dir);
+    if (chdir(dir) < 0 || log < 0 || dup2(none, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
+        _exit(126);
+    /* The first process of its own world: its end is the end of all that it has started. */
+    pid_t pid = fork();
+    if (pid == 0) {
+        execvpe(how->python, (char *const *)argv, env);
+        _exit(127);
+    }
+    int status = 0;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    _exit(pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 124);
+}
+
+static int judge(const struct pm_bench_code *how, const char *dir, struct pm_error *err)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (chdir(dir) < 0)
+            _exit(126);
+        judge_in_child(how, dir);
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    int code = pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (code == 0)
+        return PM_OK;
+    return code == 125 ? pm_error_set(err, PM_EIO,
+                                      "the answers are not run: this machine gives no namespaces to shut them in "
+                                      "(kernel.unprivileged_userns_clone, or a container)")
+                       : pm_error_set(err, PM_EIO, "evalplus ended with %d: %s/judge.log has the reason", code, dir);
+}
+
+/* Share of the tasks whose first answer passed. */
+static double passed(const cJSON *results, const char *key, long long tasks)
+{
+    const cJSON *task;
+    double n = 0;
+    cJSON_ArrayForEach (task, pm_json_get(results, "eval")) {
+        const char *status = pm_json_str(cJSON_GetArrayItem(task, 0), key);
+        n += status && strcmp(status, "pass") == 0;
+    }
+    return tasks ? n / (double)tasks : 0;
+}
+
+static cJSON *read_results(const char *dir, struct pm_error *err)
+{
+    static const char *const names[] = {"samples_eval_results.json", "samples.eval_results.json",
+                                        "samples-eval_results.json"};
+    for (size_t i = 0; i < 3; i++) {
+        char *path = pm_asprintf("%s/%s", dir, names[i]), *text;
+        size_t len;
+        bool there = access(path, R_OK) == 0;
+        int rc = there ? pm_file_read(path, DATA_MAX, &text, &len, err) : PM_ENOTFOUND;
+        free(path);
+        if (rc == PM_OK) {
+            cJSON *root = cJSON_Parse(text);
+            free(text);
+            return root;
+        }
+    }
+    pm_error_set(err, PM_EPROTO, "evalplus has left no results in %s", dir);
+    return NULL;
+}
+
+static void remove_files(const char *dir)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("rm", "rm", "-rf", "--", dir, (char *)NULL);
+        _exit(127);
+    }
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
+static int measure(struct pm_bench *b, const struct pm_bench_code *how, const char *id, const char *dir, cJSON *cell,
+                   struct pm_error *err)
+{
+    char *tasks = tasks_path(b, how, err);
+    long long n = tasks ? answer_all(b, how, id, tasks, dir, err) : PM_EIO;
+    int rc = n < 0 ? (int)n : n == 0 ? pm_error_set(err, PM_EINVAL, "%s: no tasks", tasks) : judge(how, dir, err);
+    cJSON *results = rc == PM_OK ? read_results(dir, err) : NULL;
+    free(tasks);
+    if (!results)
+        return rc == PM_OK ? PM_EPROTO : rc;
+    cJSON_AddNumberToObject(cell, "tasks", (double)n);
+    cJSON_AddNumberToObject(cell, "base", passed(results, "base_status", n));
+    cJSON_AddNumberToObject(cell, "plus", passed(results, "plus_status", n));
+    cJSON_Delete(results);
+    return PM_OK;
+}
+
+int pm_bench_code(struct pm_bench *b, const struct pm_bench_code *how, const char *id, const char *profile,
+                  const char *variant, struct pm_error *err)
+{
+    char dir[64],
+        *name = pm_asprintf("code %s %s temperature=%s limit=%lld", profile, variant, how->temperature, how->limit);
+    cJSON *cell = NULL;
+    int rc = PM_OK;
+    if (!pm_results_has(b->results, b->run, name)) {
+        pm_judge_temporary(dir, sizeof(dir));
+        cell = cJSON_CreateObject();
+        cJSON_AddStringToObject(cell, "kind", "code");
+        cJSON_AddStringToObject(cell, "profile", profile);
+        cJSON_AddStringToObject(cell, "variant", variant);
+        cJSON_AddNumberToObject(cell, "temperature", strtod(how->temperature, NULL));
+        pm_bench_add_server(b, id, cell);
+        rc = mkdtemp(dir) ? measure(b, how, id, dir, cell, err) : pm_error_errno(err, "%s", dir);
+        if (rc == PM_OK)
+            remove_files(dir);
+    }
+    if (rc == PM_OK)
+        rc = pm_bench_keep(b, name, cell, err);
+    else
+        cJSON_Delete(cell);
+    free(name);
+    return rc;
+}
