@@ -219,8 +219,9 @@ static void judge_in_child(const struct pm_bench_code *how, const char *dir)
     char *path = pm_asprintf("PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
     char *tmp = pm_asprintf("TMPDIR=%s", dir);
     char *env[] = {tasks, home, path, tmp, NULL};
-    const char *argv[] = {how->python,  "-m", "evalplus.evaluate", "--dataset", "humaneval", "--samples", "samples.jsonl",
-        "--i_just_wanna_run", NULL};
+    const char *argv[] = {how->python, "-m",        "evalplus.evaluate", "--dataset",
+                          "humaneval", "--samples", "samples.jsonl",     "--i_just_wanna_run",
+                          NULL};
     int log = open("judge.log", O_WRONLY | O_CREAT | O_TRUNC, 0600), none = open("/dev/null", O_RDONLY);
     shut_in(dir);
     if (chdir(dir) < 0 || log < 0 || dup2(none, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)

@@ -88,14 +88,14 @@ static void draw_model(const struct pm_top *t, const struct pm_box *b, int row, 
         pm_box_text(b, row, 40, PM_STYLE_BAD, pm_top_str(p, "reason"));
         return;
     }
-    if (strcmp(state, "off") != 0)
+    if (strcmp(state, "ready") == 0 || strcmp(state, "draining") == 0)
         pm_box_format(b, row, 40, PM_STYLE_PLAIN, "%2.0f/%-3.0f", pm_json_num(p, "leases", 0),
                       pm_json_num(p, "slots", 0));
     if (waiting > 0)
-        pm_box_format(b, row, 48, PM_STYLE_BUSY, "%.0f, %s", waiting,
+        pm_box_format(b, row, 48, PM_STYLE_BUSY, "%.0f for ~%s", waiting,
                       pm_top_seconds(pm_json_num(p, "wait_s", 0), wait));
     else if (strcmp(state, "loading") == 0)
-        pm_box_format(b, row, 48, PM_STYLE_BUSY, "of %s",
+        pm_box_format(b, row, 48, PM_STYLE_BUSY, "~%s in all",
                       pm_top_seconds(pm_json_num(p, "expected_load_ms", 0) / 1000, wait));
     if (pm_json_num(p, "output_tps", 0) > 0)
         pm_box_format(b, row, 62, PM_STYLE_PLAIN, "%6.0f t/s", pm_json_num(p, "output_tps", 0));

@@ -58,7 +58,8 @@ static void closed(void *arg, const char *why)
     w->channel = NULL;
     while (w->questions)
         answer(w, w->questions->id, NULL);
-    w->events->down(w->arg, why);
+    (void)why;
+    w->events->down(w->arg, "the gateway has gone: trying again");
     pm_timer_set(&w->again, AGAIN_MS);
 }
 

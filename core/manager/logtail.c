@@ -10,13 +10,14 @@
 #include "core/base/log.h"
 #include "core/loop/files.h"
 
-enum { LINES_KEPT = 500, LINE_MAX_BYTES = 8192, FILE_MAX_BYTES = 32 << 20 };
+enum { HISTORY_BYTES = 64 << 10, LINES_KEPT = 500, LINE_MAX_BYTES = 8192, FILE_MAX_BYTES = 32 << 20 };
 
 struct pm_logtail {
     int fd;
     struct pm_files *watch;
     struct pm_buf partial;
     off_t at;
+    bool is_history; /* what is read was written before we came */
     char *lines[LINES_KEPT];
     size_t next; /* where the next line goes */
     void (*fn)(void *arg, const char *line);
@@ -30,7 +31,8 @@ static void add_line(struct pm_logtail *tail)
     const char *line = tail->lines[tail->next];
     tail->next = (tail->next + 1) % LINES_KEPT;
     pm_buf_clear(&tail->partial);
-    tail->fn(tail->arg, line);
+    if (!tail->is_history)
+        tail->fn(tail->arg, line);
 }
 
 void pm_logtail_catch_up(struct pm_logtail *tail)
@@ -53,6 +55,16 @@ void pm_logtail_catch_up(struct pm_logtail *tail)
         tail->at = 0;
 }
 
+/* The last lines of a server that is taken over, for people. */
+static void read_history(struct pm_logtail *tail)
+{
+    off_t end = lseek(tail->fd, 0, SEEK_END);
+    tail->at = end > HISTORY_BYTES ? end - HISTORY_BYTES : 0;
+    tail->is_history = true;
+    pm_logtail_catch_up(tail);
+    tail->is_history = false;
+}
+
 static void grown(void *arg)
 {
     pm_logtail_catch_up(arg);
@@ -68,7 +80,7 @@ struct pm_logtail *pm_logtail_new(struct pm_loop *loop, const char *path, bool f
     pm_buf_init(&tail->partial, LINE_MAX_BYTES);
     tail->fd = open(path, O_RDWR | O_CLOEXEC);
     if (from_end && tail->fd >= 0)
-        tail->at = lseek(tail->fd, 0, SEEK_END);
+        read_history(tail);
     tail->watch = pm_files_new(loop, 0, grown, tail);
     if (pm_files_add_growing(tail->watch, path, &err) < 0)
         pm_log(PM_LOG_WARN, "%s", err.msg);

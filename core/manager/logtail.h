@@ -11,7 +11,8 @@
 
 struct pm_logtail;
 
-/* Follows `path`, which exists, from its start or from its end. fn gets each whole line without its end. */
+/* Follows `path`, which exists, from its start or from its end. fn gets each whole line without its end; what stood
+ * there before is only kept, for pm_logtail_last. */
 struct pm_logtail *pm_logtail_new(struct pm_loop *loop, const char *path, bool from_end,
                                   void (*fn)(void *arg, const char *line), void *arg);
 void pm_logtail_free(struct pm_logtail *tail);

@@ -17,6 +17,7 @@ enum {
     TICK_MS = 500,  /* between two events of one kind */
     BATCH_MS = 100, /* requests that ended are told together */
     BATCH_MAX = 1 << 20,
+    ALIVE_MS = 10 * 1000,     /* something is told so often: whoever hears nothing has lost us */
     SOON_MS = 40,             /* after a change of state: more may follow */
     QUEUED_MAX = 1 << 20,     /* bytes that a slow watcher may have waiting */
     LIVE_MAX = 1 << 20,       /* bytes of a worker's requests under way */
@@ -32,7 +33,8 @@ struct pm_watches {
     struct pm_buf log, requests; /* not yet told */
     size_t log_left_out;
     bool live_changed;
-    char *status; /* as it was told last */
+    char *status;     /* as it was told last */
+    uint64_t told_ms; /* when */
 };
 
 static void send_event(struct pm_channel *ch, enum pm_watch kind, const char *text, size_t len)
@@ -113,8 +115,11 @@ static void tick(void *arg)
     if (w->wanted & PM_WATCH_EVENTS) {
         pm_machine_read(&w->machine);
         char *status = status_event(w);
-        if (!w->status || strcmp(status, w->status) != 0)
+        uint64_t now = pm_clock_ms();
+        if (!w->status || strcmp(status, w->status) != 0 || now - w->told_ms >= ALIVE_MS) {
             tell_all(w->m, PM_WATCH_EVENTS, status, strlen(status));
+            w->told_ms = now;
+        }
         free(w->status);
         w->status = status;
         if (w->live_changed)
@@ -122,6 +127,13 @@ static void tick(void *arg)
     }
     tell_log(w);
     pm_timer_set(&w->tick, TICK_MS);
+}
+
+/* What a server tells its manager is not for people. */
+static bool is_for_people(const char *line)
+{
+    static const char order[] = "cmd_child_to_router:";
+    return strncmp(line, order, sizeof(order) - 1) != 0;
 }
 
 /* What it has missed: all there is to know now. */
@@ -149,7 +161,8 @@ static void tell_first(struct pm_watches *w, struct pm_channel *ch, uint32_t kin
         if (p->server)
             pm_server_log_last(p->server, LOG_HISTORY, &lines);
         for (const char *at = lines.data, *end; (end = strchr(at, '\n')) != NULL; at = end + 1)
-            pm_buf_addf(&tagged, "%s\t%.*s\n", p->id, (int)(end - at), at);
+            if (is_for_people(at))
+                pm_buf_addf(&tagged, "%s\t%.*s\n", p->id, (int)(end - at), at);
     }
     if (tagged.len)
         send_event(ch, PM_WATCH_LOGS, tagged.data, tagged.len);
@@ -242,7 +255,7 @@ void pm_watch_record(struct pm_manager *m, const char *record, size_t len)
 void pm_watch_log(const struct pm_profile *p, const char *line)
 {
     struct pm_watches *w = watches_of(p->m);
-    if (!(w->wanted & PM_WATCH_LOGS))
+    if (!(w->wanted & PM_WATCH_LOGS) || !is_for_people(line))
         return;
     if (w->log.len > LOG_LINES_MAX)
         w->log_left_out++;

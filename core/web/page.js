@@ -71,16 +71,28 @@ function handle(event) {
   }
 }
 
+// The gateway says something every ten seconds: a connection that is silent for longer is lost (after sleep, say).
+const SILENCE = 30000;
+let heard = 0;
+let hush = () => {};
+setInterval(() => { if (heard && Date.now() - heard > SILENCE) hush(); }, 5000);
+
 /** Listens for ever: the gateway may be restarted, and its workers are replaced with each new configuration. */
 async function listen() {
   for (let pause = 300; ; pause = Math.min(pause * 2, 5000)) {
     try {
-      for await (const data of events("api/events?logs=yes", undefined, undefined, () => {
+      const silence = new AbortController();
+      heard = Date.now();
+      hush = () => silence.abort();
+      for await (const data of events("api/events?logs=yes", undefined, silence.signal, () => {
         pause = 300;
         setUnlocked(true);
         startLogs();
         addMissed();
-      })) handle(JSON.parse(data));
+      })) {
+        heard = Date.now();
+        handle(JSON.parse(data));
+      }
       setLink("the stream has ended: connecting again", true);
     } catch (error) {
       if (error instanceof Refused && (error.status === 401 || error.status === 403)) {
