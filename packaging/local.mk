@@ -44,4 +44,4 @@ deb:
 
 EXTRA_DIST += packaging/completions/pointsman.bash packaging/pointsman.service \
   packaging/pointsman-user.service packaging/debian packaging/deb.sh packaging/Dockerfile \
-  packaging/Dockerfile.dockerignore packaging/compose.yaml packaging/examples
+  packaging/Dockerfile.dockerignore packaging/compose.yaml packaging/examples packaging/grafana

@@ -38,7 +38,8 @@ cd "$root"
 
 # These take minutes of waiting for servers and engines: `make check-manager` runs them, and `make check ALL=yes`.
 slow="test_devices.py test_docker.py test_faults_slow.py test_hang.py test_kv.py test_memory.py test_priority.py"
-slow="$slow test_review_more.py test_usage_slow.py test_top_slow.py test_page_slow.py"
+slow="$slow test_review.py test_review_more.py test_usage_slow.py test_top_slow.py test_page.py test_page_slow.py"
+slow="$slow test_bench.py test_bench_code_slow.py"
 # and this one has a part that does.
 [ -z "${1:-}" ] || export POINTSMAN_SLOW=yes
 parts=()

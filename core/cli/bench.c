@@ -194,8 +194,16 @@ static int run_speed(struct pm_bench *b, const struct asked *ask, char **argv, i
     }
     if (rc == PM_OK)
         rc = pm_bench_begin(b, plan, profiles.n * b->fills.n, err);
-    for (size_t i = 0; i < profiles.n && rc == PM_OK; i++)
-        rc = pm_bench_speed(b, profiles.items[i], profiles.items[i], "", err);
+    size_t good = 0;
+    for (size_t i = 0; i < profiles.n && rc == PM_OK; i++) {
+        struct pm_error why = {0};
+        if (pm_bench_speed(b, profiles.items[i], profiles.items[i], "", &why) == PM_OK)
+            good++;
+        else
+            fprintf(stderr, "%s cannot be measured: %s\n", profiles.items[i], why.msg);
+    }
+    if (rc == PM_OK && good < profiles.n)
+        rc = pm_error_set(err, PM_EIO, "%zu of %zu profiles could be measured", good, profiles.n);
     free(plan);
     pm_strv_release(&profiles);
     return rc == PM_OK ? pm_results_finish(b->results, b->run, err) : rc;
@@ -300,24 +308,35 @@ static int run(struct pm_bench *b, const struct asked *ask, char **argv, int wor
     pm_loop_settle(b->loop);
     pm_upstream_free(b->up);
     pm_loop_free(b->loop);
-    if (rc < 0)
-        return pm_cli_failed(&err);
-    print_run(b);
-    return 0;
+    if (b->run)
+        print_run(b);
+    return rc < 0 ? pm_cli_failed(&err) : 0;
 }
 
-/* What looks like a setting of `sweep` is none of ours: --flag=V1,V2. They go behind the words. */
-static int split_settings(int argc, char **argv, char **settings, int most)
+/* What looks like an option and is none of ours is a setting of `sweep`: --flag=V1,V2. They go behind the words. */
+static int split_settings(const struct pm_cli_option *options, int argc, char **argv, char **settings, int most)
 {
     int n = 0;
     for (int i = 0; i < argc; i++) {
-        bool flag = argv[i][0] == '-' && strchr(argv[i], '=') && argc > 0 && strcmp(argv[0], "sweep") == 0;
+        size_t len = strcspn(argv[i], "=");
+        bool flag = argv[i][0] == '-' && argv[i][len] && len > 1;
+        for (const struct pm_cli_option *o = options; o->name && flag; o++)
+            flag = strlen(o->name) != len || strncmp(o->name, argv[i], len) != 0;
         if (flag && n < most)
             settings[n++] = argv[i];
         else
             argv[i - n] = argv[i];
     }
     return n;
+}
+
+static bool are_numbers(const struct pm_strv *v)
+{
+    long long n;
+    bool good = v->n > 0;
+    for (size_t i = 0; i < v->n && good; i++)
+        good = pm_int_parse(v->items[i], 0, 10000000, &n) == PM_OK;
+    return good;
 }
 
 int pm_cmd_bench(int argc, char **argv)
@@ -350,11 +369,12 @@ int pm_cmd_bench(int argc, char **argv)
         {"--state", &b.state, NULL, "the state folder of the running gateway; results are kept there"},
         {0}};
     char *settings[32], *all[64];
-    int n = split_settings(argc, argv, settings, 32), words, rc = pm_cli_parse(usage, options, argc - n, argv, &words);
+    int n = split_settings(options, argc, argv, settings, 32), words,
+        rc = pm_cli_parse(usage, options, argc - n, argv, &words);
     if (rc >= 0)
         return rc;
     pm_strv_split(&b.fills, ask.fills);
-    if (!words || words + n > 64 || !b.fills.n || pm_int_parse(ask.prompt, 1, 1000000, &b.prompt) < 0 ||
+    if (!words || words + n > 64 || !are_numbers(&b.fills) || pm_int_parse(ask.prompt, 1, 1000000, &b.prompt) < 0 ||
         pm_int_parse(ask.generate, 1, 100000, &b.generate) < 0 || pm_int_parse(ask.repeats, 1, 100, &b.repeats) < 0 ||
         pm_int_parse(ask.limit, 0, 100000, &ask.code.limit) < 0 ||
         (strcmp(ask.measure, "speed") != 0 && strcmp(ask.measure, "code") != 0)) {

@@ -1,14 +1,16 @@
 /* How good a model's programs are: HumanEval's tasks through the gateway, judged by the package evalplus.
  *
- * The programs are foreign code, so they run where they can do no harm: namespaces of their own (no network, no
- * processes but theirs, nothing writable but a folder that goes away), and limits on time, memory and files. */
+ * The programs are foreign code, so they run where they can do no harm: shut in by bubblewrap (bwrap(1)), with nothing
+ * of the machine but what python needs, no network, no processes but theirs, nothing writable but a folder that goes
+ * away, no rights, and limits on time, memory, processes and files. Root becomes nobody first. */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
+#include <grp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -19,6 +21,7 @@
 #include "core/cli/judge.h"
 
 enum { DATA_MAX = 256 << 20, CPU_S = 3600, MEMORY_MIB = 8192, FILE_MIB = 1024 };
+enum { NOBODY = 65534, PROCESSES_NOBODY = 256, PROCESSES_USER = 4096 };
 
 /* --- the package --- */
 
@@ -35,10 +38,27 @@ static int run_python(const char *python, const char *code, const char *argument
     return pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+static bool on_path(const char *program)
+{
+    const char *path = getenv("PATH");
+    bool found = false;
+    while (path && *path && !found) {
+        size_t n = strcspn(path, ":");
+        char *file = pm_asprintf("%.*s/%s", (int)n, path, program);
+        found = access(file, X_OK) == 0;
+        free(file);
+        path += n + (path[n] == ':');
+    }
+    return found;
+}
+
 int pm_bench_code_ready(const struct pm_bench_code *how, struct pm_error *err)
 {
     if (how->data && access(how->data, R_OK) < 0)
         return pm_error_errno(err, "%s", how->data);
+    if (!on_path("bwrap"))
+        return pm_error_set(err, PM_ENOTFOUND,
+                            "bwrap is missing, which shuts in what models write: install bubblewrap");
     if (run_python(how->python, "import evalplus.evaluate", "") != 0)
         return pm_error_set(
             err, PM_ENOTFOUND,
@@ -175,6 +195,54 @@ static long long answer_all(struct pm_bench *b, const struct pm_bench_code *how,
 
 /* --- judging --- */
 
+/* What python and the package consist of, a folder a line, into a file of `dir`. */
+static int find_python(const struct pm_bench_code *how, const char *dir, struct pm_strv *folders, struct pm_error *err)
+{
+    static const char ask[] = "import evalplus, os, sys\n"
+                              "home = os.path.dirname(os.path.dirname(evalplus.__file__))\n"
+                              "with open(sys.argv[1], 'w') as f:\n"
+                              "    f.write('\\n'.join([sys.executable, sys.prefix, sys.base_prefix, home]))\n";
+    char *path = pm_asprintf("%s/python", dir), *text;
+    size_t len;
+    int rc = run_python(how->python, ask, path) == 0
+                 ? pm_file_read(path, 65536, &text, &len, err)
+                 : pm_error_set(err, PM_EIO, "%s does not tell where it is", how->python);
+    free(path);
+    if (rc < 0)
+        return rc;
+    for (char *line = text; *line;) {
+        size_t n = strcspn(line, "\n");
+        pm_strv_add(folders, line, n);
+        line += n + (line[n] == '\n');
+    }
+    free(text);
+    return folders->n == 4 ? PM_OK : pm_error_set(err, PM_EIO, "%s does not tell where it is", how->python);
+}
+
+static void add_words(struct pm_strv *argv, const char *const *words)
+{
+    for (; *words; words++)
+        pm_strv_add(argv, *words, strlen(*words));
+}
+
+static void jail_argv(const struct pm_strv *python, const char *dir, struct pm_strv *argv)
+{
+    static const char *const system[] = {
+        "/usr", "/bin", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/etc/alternatives", NULL};
+    add_words(argv,
+              (const char *const[]){"bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop",
+                                    "ALL", "--clearenv", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", NULL});
+    for (size_t i = 0; system[i]; i++)
+        add_words(argv, (const char *const[]){"--ro-bind-try", system[i], system[i], NULL});
+    for (size_t i = 1; i < python->n; i++)
+        add_words(argv, (const char *const[]){"--ro-bind", python->items[i], python->items[i], NULL});
+    add_words(argv, (const char *const[]){"--bind", dir, "/judged", "--chdir", "/judged", "--setenv", "HOME",
+                                          "/judged", "--setenv", "TMPDIR", "/tmp", "--setenv", "PATH", "/usr/bin:/bin",
+                                          "--setenv", "HUMANEVAL_OVERRIDE_PATH", "/judged/tasks.jsonl", NULL});
+    add_words(argv, (const char *const[]){python->items[0], "-m", "evalplus.evaluate", "--dataset", "humaneval",
+                                          "--samples", "samples.jsonl", "--i_just_wanna_run", NULL});
+}
+
 static void limit(int what, rlim_t value)
 {
     struct rlimit most = {value, value};
@@ -182,80 +250,69 @@ static void limit(int what, rlim_t value)
         _exit(126);
 }
 
-static bool write_text(const char *path, const char *text)
+/* In the child. */
+static void become_judge(const struct pm_strv *argv, const char *dir, pid_t parent)
 {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-    if (fd >= 0)
-        close(fd);
-    return good;
-}
-
-/* In the child. Nothing of the machine can be written but `dir`, and nobody can be reached. */
-static void shut_in(const char *dir)
-{
-    char map[64];
-    uid_t uid = geteuid();
-    gid_t gid = getegid();
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID) < 0)
-        _exit(125);
-    snprintf(map, sizeof(map), "0 %u 1", uid);
-    if (!write_text("/proc/self/setgroups", "deny") || !write_text("/proc/self/uid_map", map))
-        _exit(125);
-    snprintf(map, sizeof(map), "0 %u 1", gid);
-    /* Read-only from the root on, but for that folder. */
-    if (!write_text("/proc/self/gid_map", map) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount(dir, dir, NULL, MS_BIND, NULL) < 0 || mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0)
-        _exit(125);
+    char **words = pm_calloc(argv->n + 1, sizeof(*words));
+    bool root = geteuid() == 0;
+    int log = -1, none = open("/dev/null", O_RDONLY);
+    for (size_t i = 0; i < argv->n; i++)
+        words[i] = argv->items[i];
+    if (chdir(dir) < 0 || (log = open("judge.log", O_WRONLY | O_CREAT | O_TRUNC, 0600)) < 0)
+        _exit(126);
+    if (root && (setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
+        _exit(126);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+        _exit(126);
+    /* Counted for all processes of the user: an ordinary one has others. */
+    limit(RLIMIT_NPROC, root ? PROCESSES_NOBODY : PROCESSES_USER);
     limit(RLIMIT_CPU, CPU_S);
     limit(RLIMIT_AS, (rlim_t)MEMORY_MIB << 20);
     limit(RLIMIT_FSIZE, (rlim_t)FILE_MIB << 20);
     limit(RLIMIT_CORE, 0);
+    if (dup2(none, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
+        _exit(126);
+    execvp(words[0], words);
+    _exit(127);
 }
 
-static void judge_in_child(const struct pm_bench_code *how, const char *dir)
+/* Root's files are not for nobody: they become his. */
+static int hand_over(const char *dir, struct pm_error *err)
 {
-    char *tasks = pm_asprintf("HUMANEVAL_OVERRIDE_PATH=%s/tasks.jsonl", dir), *home = pm_asprintf("HOME=%s", dir);
-    char *path = pm_asprintf("PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
-    char *tmp = pm_asprintf("TMPDIR=%s", dir);
-    char *env[] = {tasks, home, path, tmp, NULL};
-    const char *argv[] = {how->python, "-m",        "evalplus.evaluate", "--dataset",
-                          "humaneval", "--samples", "samples.jsonl",     "--i_just_wanna_run",
-                          NULL};
-    int log = open("judge.log", O_WRONLY | O_CREAT | O_TRUNC, 0600), none = open("/dev/null", O_RDONLY);
-    shut_in(dir);
-    if (chdir(dir) < 0 || log < 0 || dup2(none, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
-        _exit(126);
-    /* The first process of its own world: its end is the end of all that it has started. */
-    pid_t pid = fork();
-    if (pid == 0) {
-        execvpe(how->python, (char *const *)argv, env);
-        _exit(127);
+    static const char *const names[] = {"", "/samples.jsonl", "/tasks.jsonl"};
+    int rc = PM_OK;
+    for (size_t i = 0; i < 3 && geteuid() == 0 && rc == PM_OK; i++) {
+        char *path = pm_asprintf("%s%s", dir, names[i]);
+        if (chown(path, NOBODY, NOBODY) < 0)
+            rc = pm_error_errno(err, "%s", path);
+        free(path);
     }
-    int status = 0;
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    _exit(pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 124);
+    return rc;
 }
 
 static int judge(const struct pm_bench_code *how, const char *dir, struct pm_error *err)
 {
-    int status = 0;
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (chdir(dir) < 0)
-            _exit(126);
-        judge_in_child(how, dir);
+    struct pm_strv python = {0}, argv = {0};
+    int status = 0, rc = find_python(how, dir, &python, err);
+    if (rc == PM_OK)
+        rc = hand_over(dir, err);
+    if (rc == PM_OK) {
+        pid_t parent = getpid(), pid;
+        jail_argv(&python, dir, &argv);
+        pid = fork();
+        if (pid == 0)
+            become_judge(&argv, dir, parent);
+        while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            continue;
+        int code = pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        if (code != 0)
+            rc = pm_error_set(err, PM_EIO, "evalplus, shut in by bwrap, ended with %d: %s/judge.log has the reason%s",
+                              code, dir,
+                              geteuid() == 0 ? " (it ran as nobody, who must be able to read that python)" : "");
     }
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    int code = pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    if (code == 0)
-        return PM_OK;
-    return code == 125 ? pm_error_set(err, PM_EIO,
-                                      "the answers are not run: this machine gives no namespaces to shut them in "
-                                      "(kernel.unprivileged_userns_clone, or a container)")
-                       : pm_error_set(err, PM_EIO, "evalplus ended with %d: %s/judge.log has the reason", code, dir);
+    pm_strv_release(&python);
+    pm_strv_release(&argv);
+    return rc;
 }
 
 /* Share of the tasks whose first answer passed. */

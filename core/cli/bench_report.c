@@ -24,15 +24,38 @@ static void date_of(const cJSON *cell, char out[16])
     strftime(out, 16, "%Y-%m-%d", localtime_r(&at, &t));
 }
 
-/* Does a word mean that cell: the number of its run, its build, or its day? NULL means all. */
-static bool is_meant(const cJSON *cell, const char *word)
+static bool is_run(const cJSON *cell, const char *word)
 {
-    char run[32], date[16];
+    char run[32];
+    snprintf(run, sizeof(run), "%.0f", pm_json_num(cell, "run", 0));
+    return strcmp(word, run) == 0;
+}
+
+/* Does a word mean that cell: the number of its run, else its day, or a part of its build? NULL means all. */
+static bool is_meant(const cJSON *cells, const cJSON *cell, const char *word)
+{
+    const cJSON *other;
+    char date[16];
     if (!word)
         return true;
-    snprintf(run, sizeof(run), "%.0f", pm_json_num(cell, "run", 0));
+    cJSON_ArrayForEach (other, cells)
+        if (is_run(other, word))
+            return is_run(cell, word);
     date_of(cell, date);
-    return strcmp(word, run) == 0 || strcmp(word, date) == 0 || (strlen(word) > 2 && strstr(str(cell, "build"), word));
+    return strcmp(word, date) == 0 || (strlen(word) > 2 && strstr(str(cell, "build"), word));
+}
+
+/* For a cell of a Markdown table. */
+static const char *md(const char *text, char out[256])
+{
+    size_t n = 0;
+    for (; *text && n + 3 < 256; text++) {
+        if (*text == '|')
+            out[n++] = '\\';
+        out[n++] = (char)((unsigned char)*text < ' ' ? ' ' : *text);
+    }
+    out[n] = 0;
+    return out;
 }
 
 /* What is compared with what: everything but the run, the build and the day. */
@@ -49,7 +72,7 @@ static cJSON *newest(const cJSON *cells, const char *word)
     cJSON *out = cJSON_CreateObject();
     const cJSON *cell;
     cJSON_ArrayForEach (cell, cells) {
-        if (!is_meant(cell, word))
+        if (!is_meant(cells, cell, word))
             continue;
         char *key = key_of(cell);
         cJSON *copy = cJSON_Duplicate(cell, true);
@@ -122,6 +145,7 @@ int pm_bench_compare(const cJSON *cells, const char *a, const char *b, bool json
 {
     cJSON *before = newest(cells, a), *after = newest(cells, b), *rows = cJSON_CreateArray();
     const cJSON *cell, *row;
+    char name[256], variant[256];
     int worse = 0, both = 0;
     cJSON_ArrayForEach (cell, before) {
         const cJSON *other = cJSON_GetObjectItemCaseSensitive(after, cell->string);
@@ -139,9 +163,10 @@ int pm_bench_compare(const cJSON *cells, const char *a, const char *b, bool json
                "|\n|---|---|---|---|---|---|---|---|\n",
                a, b);
         cJSON_ArrayForEach (row, rows)
-            printf("| %s | %s | %.0f | %s | %.2f | %.2f | %.3f | %s |\n", str(row, "profile"), str(row, "variant"),
-                   pm_json_num(row, "fill", 0), str(row, "measure"), pm_json_num(row, "a", 0),
-                   pm_json_num(row, "b", 0), pm_json_num(row, "ratio", 0), str(row, "verdict"));
+            printf("| %s | %s | %.0f | %s | %.2f | %.2f | %.3f | %s |\n", md(str(row, "profile"), name),
+                   md(str(row, "variant"), variant), pm_json_num(row, "fill", 0), str(row, "measure"),
+                   pm_json_num(row, "a", 0), pm_json_num(row, "b", 0), pm_json_num(row, "ratio", 0),
+                   str(row, "verdict"));
         printf("\n%s\n", worse ? "Something is WORSE: by more than 3 %, and the spreads of the repeats do not touch."
                                : "Nothing is worse by more than 3 % with spreads apart.");
     }
@@ -158,7 +183,7 @@ static void print_kind(const cJSON *cells, const char *kind)
     const cJSON *cell;
     bool any = false, speed = strcmp(kind, "speed") == 0;
     cJSON_ArrayForEach (cell, cells) {
-        char date[16];
+        char date[16], name[256], variant[256];
         if (strcmp(str(cell, "kind"), kind) != 0)
             continue;
         date_of(cell, date);
@@ -170,7 +195,7 @@ static void print_kind(const cJSON *cells, const char *kind)
             puts("| model | variant | tasks | HumanEval | HumanEval+ | temperature | build | run | day |\n"
                  "|---|---|---|---|---|---|---|---|---|");
         any = true;
-        printf("| %s | %s | ", str(cell, "profile"), str(cell, "variant"));
+        printf("| %s | %s | ", md(str(cell, "profile"), name), md(str(cell, "variant"), variant));
         if (speed)
             printf("%.0f | %.1f (%.1f to %.1f) | %.1f (%.1f to %.1f) | %.1f | ", pm_json_num(cell, "fill", 0),
                    of(cell, "prompt_tps", "median"), of(cell, "prompt_tps", "low"), of(cell, "prompt_tps", "high"),
@@ -193,7 +218,7 @@ static void add_escaped(struct pm_buf *out, const char *text)
         if (entity)
             pm_buf_add(out, entity);
         else
-            pm_buf_addn(out, text, 1);
+            pm_buf_addn(out, (unsigned char)*text < ' ' ? " " : text, 1);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@ struct setting {
 struct sweep {
     struct setting settings[SETTINGS_MAX];
     size_t n, variants;
+    bool refused[VARIANTS_MAX]; /* by models.conf's own rules */
     char dir[64];
     pid_t pid;
     FILE *said; /* by the gateway that was started */
@@ -93,6 +95,27 @@ static void add_section(struct pm_buf *out, const struct pm_ini_section *from, c
     pm_buf_release(&flags);
 }
 
+/* Would a gateway take it? Told where it would not; the other variants go on. */
+static bool is_refused(const struct sweep *s, const struct pm_buf *conf, size_t variant)
+{
+    struct pm_diags diags = {0};
+    struct pm_error err = {0};
+    char *path = pm_asprintf("%s/models.conf", s->dir), *name = name_of(s, variant);
+    struct pm_bundle *bundle = pm_file_write(path, conf->data, conf->len, &err) == PM_OK
+                                   ? pm_bundle_read(path, NULL, NULL, NULL, &err)
+                                   : NULL;
+    struct pm_conf *parsed = bundle ? pm_conf_parse(bundle, &diags) : NULL;
+    bool refused = !parsed || diags.errors.n;
+    if (refused)
+        fprintf(stderr, "%s cannot be measured: %s\n", name, diags.errors.n ? diags.errors.items[0] : err.msg);
+    pm_conf_free(parsed);
+    pm_bundle_free(bundle);
+    pm_diags_release(&diags);
+    free(path);
+    free(name);
+    return refused;
+}
+
 static int write_conf(struct sweep *s, const char *models, const char *profile, struct pm_error *err)
 {
     struct pm_diags diags = {0};
@@ -120,7 +143,11 @@ static int write_conf(struct sweep *s, const char *models, const char *profile, 
     for (size_t v = 0; v < s->variants; v++) {
         char name[32];
         snprintf(name, sizeof(name), "bench-%zu", v + 1);
+        size_t before = out.len;
         add_section(&out, wanted, name, s, v);
+        s->refused[v] = is_refused(s, &out, v);
+        if (s->refused[v])
+            pm_buf_cut(&out, before);
     }
     /* Relative paths in it are relative to where that file is. */
     path = pm_asprintf("%s/models.conf", s->dir);
@@ -136,6 +163,20 @@ out:
 
 /* --- its gateway --- */
 
+static int did_not_start(const char *log, struct pm_error *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+    if (pm_file_read(log, 1 << 20, &text, &len, NULL) < 0)
+        len = 0;
+    pm_error_set(err, PM_EINVAL, "the gateway for the variants did not start: %s",
+                 len > 300 ? text + len - 300
+                 : len     ? text
+                           : "it said nothing");
+    free(text);
+    return PM_EINVAL;
+}
+
 static int start_gateway(struct sweep *s, const char *models, char **url, struct pm_error *err)
 {
     const struct pm_cli_places *places = pm_cli_places();
@@ -143,6 +184,7 @@ static int start_gateway(struct sweep *s, const char *models, char **url, struct
     char *state = pm_asprintf("%s/state", s->dir), *log = pm_asprintf("%s/log", s->dir), line[512] = "";
     char *folder = pm_strdup(models), *slash = strrchr(folder, '/');
     int pipes[2], rc = PM_OK;
+    pid_t parent = getpid();
     mkdir(routes, 0700);
     if (pipe2(pipes, O_CLOEXEC) < 0 || (s->pid = fork()) < 0) {
         rc = pm_error_errno(err, "no gateway can be started");
@@ -152,6 +194,8 @@ static int start_gateway(struct sweep *s, const char *models, char **url, struct
         int to = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         if (slash)
             *slash = 0;
+        if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
+            _exit(127);
         if (dup2(pipes[1], 1) < 0 || to < 0 || dup2(to, 2) < 0 || (slash && chdir(folder) < 0))
             _exit(127);
         execl(places->self, places->self, "serve", "--models", conf, "--routes", routes, "--plugins", places->plugins,
@@ -166,7 +210,7 @@ static int start_gateway(struct sweep *s, const char *models, char **url, struct
     if (at)
         *url = pm_strndup(at, strcspn(at, " \r\n"));
     else
-        rc = pm_error_set(err, PM_EINVAL, "the gateway for the variants did not start: %s has the reason", log);
+        rc = did_not_start(log, err);
 out:
     free(folder);
     free(conf);
@@ -204,21 +248,25 @@ static int measure(struct pm_bench *b, const struct pm_bench_code *code, const s
                    struct pm_error *err)
 {
     int rc = PM_OK;
+    size_t good = 0;
     for (size_t v = 0; v < s->variants && rc == PM_OK; v++) {
         char id[32], *variant = name_of(s, v);
         snprintf(id, sizeof(id), "bench-%zu", v + 1);
         struct pm_error why = {0};
+        if (s->refused[v]) {
+            free(variant);
+            continue;
+        }
         int got =
             code ? pm_bench_code(b, code, id, profile, variant, &why) : pm_bench_speed(b, id, profile, variant, &why);
         /* A value that the server does not know is a result, too; the others go on. */
         if (got < 0)
             fprintf(stderr, "%s %s cannot be measured: %s\n", profile, variant, why.msg);
-        if (got < 0 && s->variants == 1)
-            rc = pm_error_set(err, PM_EINVAL, "%s", why.msg);
+        good += got == PM_OK;
         unload(b, id);
         free(variant);
     }
-    return rc;
+    return good ? rc : pm_error_set(err, PM_EINVAL, "none of the variants could be measured");
 }
 
 static void remove_dir(const char *dir)
@@ -262,8 +310,7 @@ int pm_bench_sweep(struct pm_bench *b, const struct pm_bench_code *code, const c
         rc = measure(b, code, &s, profile, err);
     stop_gateway(&s);
     b->url = said;
-    /* What went wrong there is told by its log: that stays. */
-    if (rc == PM_OK && *s.dir)
+    if (strstr(s.dir, "XXXXXX") == NULL && *s.dir)
         remove_dir(s.dir);
     for (size_t i = 0; i < s.n; i++) {
         free(s.settings[i].key);

@@ -15,7 +15,7 @@
 static const char usage[] = "client [NAME] [--write [--yes]] [--model NAME] [--key KEY] [--url URL] [--home DIR] "
                             "[--state DIR]";
 
-enum { CONTEXT_ASSUMED = 32768 };
+enum { CONTEXT_ASSUMED = 32768, OUTPUT_MOST = 8192 };
 
 static const struct pm_client_kind *find_kind(const char *name)
 {
@@ -218,6 +218,7 @@ static int tell_or_write(const struct pm_client_kind *kind, const struct wanted 
     facts.context = context_of_model(models, status, facts.model);
     if (!facts.context)
         facts.context = CONTEXT_ASSUMED;
+    facts.output = facts.context / 4 < OUTPUT_MOST ? facts.context / 4 : OUTPUT_MOST;
     if (w->write && strcmp(facts.key, "YOUR-KEY") == 0) {
         fputs("pointsman: this gateway asks for a key: make one (`pointsman key add NAME`) and say --key KEY\n",
               stderr);
@@ -243,6 +244,15 @@ out:
     return rc;
 }
 
+/* What can stand in JSON, TOML, YAML and a shell's assignment as it is. */
+static bool is_plain(const char *text)
+{
+    for (; text && *text; text++)
+        if (*text <= ' ' || *text > '~' || strchr("\"'\\{}`$#;&|<>()*?!", *text))
+            return false;
+    return true;
+}
+
 int pm_cmd_client(int argc, char **argv)
 {
     struct wanted w = {.state = pm_cli_places()->state, .home = getenv("HOME")};
@@ -264,6 +274,10 @@ int pm_cmd_client(int argc, char **argv)
     }
     if (!words)
         return list_kinds();
+    if (!is_plain(w.model) || !is_plain(w.key) || !is_plain(w.url)) {
+        fputs("pointsman: a name, a key or an address has no blanks, quotes, braces or backslashes\n", stderr);
+        return 2;
+    }
     const struct pm_client_kind *kind = find_kind(argv[0]);
     return kind ? tell_or_write(kind, &w) : 2;
 }

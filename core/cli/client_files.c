@@ -1,5 +1,6 @@
 /* Putting the gateway into a client's own files without harm to what its owner wrote there. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,21 +19,23 @@ static const char mark_end[] = "# <<< pointsman <<<";
 
 char *pm_client_text(const char *text, const struct pm_client_facts *facts)
 {
-    char context[24];
+    char context[24], output[24];
     snprintf(context, sizeof(context), "%lld", facts->context);
-    const char *const names[] = {"{url}", "{v1}", "{key}", "{model}", "{context}"};
-    const char *const values[] = {facts->url, facts->v1, facts->key, facts->model, context};
+    snprintf(output, sizeof(output), "%lld", facts->output);
+    const char *const names[] = {"{url}", "{v1}", "{key}", "{model}", "{context}", "{output}"};
+    const char *const values[] = {facts->url, facts->v1, facts->key, facts->model, context, output};
+    enum { NAMES = sizeof(names) / sizeof(*names) };
     struct pm_buf out;
     pm_buf_init(&out, 65536);
     while (*text) {
         size_t i = 0;
-        while (i < 5 && strncmp(text, names[i], strlen(names[i])) != 0)
+        while (i < NAMES && strncmp(text, names[i], strlen(names[i])) != 0)
             i++;
-        if (i < 5)
+        if (i < NAMES)
             pm_buf_add(&out, values[i]);
         else
             pm_buf_addn(&out, text, 1);
-        text += i < 5 ? strlen(names[i]) : 1;
+        text += i < NAMES ? strlen(names[i]) : 1;
     }
     return pm_buf_take(&out);
 }
@@ -53,6 +56,15 @@ static void merge(cJSON *into, const cJSON *from)
     }
 }
 
+/* cJSON keeps numbers as doubles: larger whole ones would come out as others. */
+static bool has_large_number(const cJSON *item)
+{
+    for (; item; item = item->next)
+        if ((cJSON_IsNumber(item) && fabs(item->valuedouble) > 9e15) || has_large_number(item->child))
+            return true;
+    return false;
+}
+
 static int merge_json(const char *path, const char *before, const char *text, char **after, struct pm_error *err)
 {
     struct pm_error why = {0};
@@ -60,7 +72,9 @@ static int merge_json(const char *path, const char *before, const char *text, ch
     cJSON *root = before && before[strspn(before, " \t\r\n")] ? pm_json_parse(before, strlen(before), &why)
                                                               : cJSON_CreateObject();
     int rc = PM_OK;
-    if (!cJSON_IsObject(root)) {
+    if (cJSON_IsObject(root) && has_large_number(root->child)) {
+        rc = pm_error_set(err, PM_EINVAL, "%s: it has a number that would be changed: please add this by hand", path);
+    } else if (!cJSON_IsObject(root)) {
         rc = pm_error_set(err, PM_EINVAL, "%s: no plain JSON (%s): comments would be lost, so please add this by hand",
                           path, root ? "not an object" : why.msg);
     } else {
@@ -76,29 +90,47 @@ static int merge_json(const char *path, const char *before, const char *text, ch
 
 /* --- lines between marks --- */
 
-/* The start of a line that sets the same as `line` does, outside of our block; NULL when there is none. A table's head
- * is compared whole, a key up to its `=` or `:`. */
-static const char *set_elsewhere(const char *text, const char *line, size_t len)
+/* What a line sets: a table's head, or a key up to its `=` or `:`, without blanks and quotes. Empty for others. */
+static void name_of(const char *line, char *out, size_t size)
 {
-    size_t n = line[0] == '[' ? len : strcspn(line, "=: \n");
+    size_t n = 0;
+    bool table = false;
+    for (; *line && *line != '\n' && n + 1 < size; line++) {
+        if (strchr(" \t\"'\r", *line))
+            continue;
+        table |= n == 0 && *line == '[';
+        if (*line == '#' || (!table && (*line == '=' || *line == ':')))
+            break;
+        out[n++] = *line;
+        if (table && *line == ']')
+            break;
+    }
+    out[n] = 0;
+}
+
+static bool is_set_elsewhere(const char *text, const char *name)
+{
+    char other[256];
     while (text && *text) {
-        if (strncmp(text, line, n) == 0 && (line[0] == '[' || strchr("=: \t", text[n])))
-            return text;
+        name_of(text, other, sizeof(other));
+        if (strcmp(other, name) == 0)
+            return true;
         text = strchr(text, '\n');
         text += text != NULL;
     }
-    return NULL;
+    return false;
 }
 
 static int check_lines(const char *path, const char *rest, const char *text, struct pm_error *err)
 {
     for (const char *line = text; *line;) {
         size_t len = strcspn(line, "\n");
+        char name[256];
+        name_of(line, name, sizeof(name));
         /* Keys within a table of ours are in that table. */
         bool in_table = line[0] != '[' && text[0] == '[';
-        if (len && !in_table && set_elsewhere(rest, line, len))
-            return pm_error_set(err, PM_EINVAL, "%s sets `%.*s` already: please change it there by hand", path,
-                                (int)(line[0] == '[' ? len : strcspn(line, "=: \n")), line);
+        if (*name && !in_table && is_set_elsewhere(rest, name))
+            return pm_error_set(err, PM_EINVAL, "%s sets `%s` already: please change it there by hand", path, name);
         line += len + (line[len] == '\n');
     }
     return PM_OK;

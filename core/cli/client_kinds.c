@@ -47,7 +47,7 @@ const struct pm_client_kind pm_client_kinds[] = {
      {{".config/opencode/opencode.json", PM_FILE_JSON,
        "{\"model\":\"pointsman/{model}\",\"provider\":{\"pointsman\":{\"npm\":\"@ai-sdk/openai-compatible\","
        "\"name\":\"Pointsman\",\"options\":{\"baseURL\":\"{v1}\",\"apiKey\":\"{key}\"},\"models\":{\"{model}\":{"
-       "\"name\":\"{model}\",\"tool_call\":true,\"limit\":{\"context\":{context},\"output\":8192}}}}}}"}}},
+       "\"name\":\"{model}\",\"tool_call\":true,\"limit\":{\"context\":{context},\"output\":{output}}}}}}}"}}},
     {"openclaw",
      "OpenClaw",
      "",
@@ -56,7 +56,7 @@ const struct pm_client_kind pm_client_kinds[] = {
        "{\"models\":{\"providers\":{\"pointsman\":{\"baseUrl\":\"{v1}\",\"apiKey\":\"{key}\","
        "\"api\":\"openai-completions\",\"models\":[{\"id\":\"{model}\",\"name\":\"{model}\",\"reasoning\":false,"
        "\"input\":[\"text\"],\"cost\":{\"input\":0,\"output\":0,\"cacheRead\":0,\"cacheWrite\":0},"
-       "\"contextWindow\":{context},\"maxTokens\":8192}]}}},"
+       "\"contextWindow\":{context},\"maxTokens\":{output}}]}}},"
        "\"agents\":{\"defaults\":{\"model\":{\"primary\":\"pointsman/{model}\"}}}}"}}},
     {"qwen-code",
      "Qwen Code",

@@ -12,7 +12,7 @@ enum pm_client_file_kind {
     PM_FILE_WHOLE  /* only where there is none yet */
 };
 
-/* In texts {url}, {v1}, {key}, {model} and {context} are put in. */
+/* In texts {url}, {v1}, {key}, {model}, {context} and {output} are put in. */
 struct pm_client_file {
     const char *path; /* under the home folder */
     enum pm_client_file_kind kind;
@@ -35,7 +35,7 @@ extern const size_t pm_client_n_kinds;
 struct pm_client_facts {
     char *url, *v1;
     const char *key, *model;
-    long long context;
+    long long context, output; /* tokens; of an answer */
 };
 
 /* Puts the facts into a text. */

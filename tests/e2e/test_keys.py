@@ -21,10 +21,11 @@ ADMIN_ONLY = [("POST", "/models/load", {"model": "local"}),
               ("GET", "/upstream/local/health", None),
               ("POST", "/upstream/local/v1/chat/completions", {"model": "local"}),
               ("GET", "/logs", None), ("GET", "/slots?model=local", None),
-              ("GET", "/metrics", None), ("GET", "/logs/stream", None),
-              ("GET", "/api/events", None), ("GET", "/api/usage", None),
+              ("GET", "/metrics", None), ("GET", "/api/usage", None),
               ("GET", "/api/requests", None), ("GET", "/api/requests/req_0", None),
               ("POST", "/api/pin", {"model": "local"})]
+# without an end: whoever may come in is not asked here
+STREAMS = [("GET", "/logs/stream", None), ("GET", "/api/events", None)]
 CLOSED = [("GET", "/v1/models", None), ("GET", "/v1/models/alpha", None),
           ("POST", "/v1/route", {"model": "alpha"}), ("GET", "/running", None),
           ("GET", "/models/sse", None), ("GET", "/api/status", None),
@@ -33,7 +34,7 @@ CLOSED = [("GET", "/v1/models", None), ("GET", "/v1/models/alpha", None),
           ("POST", "/v1/embeddings", {"model": "alpha", "input": "a"}),
           ("POST", "/infill", {"model": "local"}), ("GET", "/nothing/here", None),
           ("GET", "/v1/v1/models", None), ("OPTIONS", "/v1/models", None),
-          ("GET", "/v1/responses", None)] + ADMIN_ONLY
+          ("GET", "/v1/responses", None)] + ADMIN_ONLY + STREAMS
 
 
 @pytest.fixture
@@ -247,7 +248,7 @@ def test_other_paths_of_a_target_it_may_not_use(setup, keys):
 def test_what_needs_admin(setup, keys):
     key, chief = keys.add("one"), keys.add("chief", ADMIN="yes")
     gw, _ = setup()
-    for method, path, body in ADMIN_ONLY:
+    for method, path, body in ADMIN_ONLY + STREAMS:
         reply = gw.request(method, path, body, bearer(key))
         assert reply.status == 403, (method, path, reply)
     assert gw.profile("local")["state"] == "off"
