@@ -27,6 +27,7 @@ exec "$build/pointsman" serve --models "$root/models.conf" --routes "$root/route
     curl $url/v1/chat/completions -d '{"model":"auto","messages":[{"role":"user","content":"debug this function"}]}'
     $build/pointsman route ${state[*]} "plan a holiday"
     $build/pointsman status ${state[*]}
+    $build/pointsman top ${state[*]}       (or open $url in a browser)
   Then edit models.conf (your GGUF files, your cloud models) and routes.d/20-auto.conf: changes are taken up at once.
   Ctrl-C stops it.
 

@@ -13,6 +13,7 @@ enum { SERIES_MAX = 4096, TABLE_START = 64 };
 struct series {
     char *key; /* name{labels} */
     double value;
+    bool current; /* a gauge: set since the last text */
     const struct definition *histogram;
     double *buckets; /* n_buckets + 1: the last is for what passes all bounds; not yet added up */
 };
@@ -23,8 +24,8 @@ struct pm_metrics {
 };
 
 /* Histograms: OpenTelemetry's advice for durations in seconds and for tokens (semconv, gen-ai metrics). */
-static const double seconds_buckets[] = {0.01, 0.02, 0.04, 0.08,  0.16,  0.32,  0.64,
-                                         1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92};
+static const double seconds_buckets[] = {0.01, 0.02,  0.04,  0.08,  0.16,  0.32,   0.64,   1.28,  2.56,
+                                         5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68, 655.36};
 static const double token_buckets[] = {1,     4,     16,     64,      256,     1024,     4096,
                                        16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864};
 static const double micro_buckets[] = {1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 1e-1, 1};
@@ -194,8 +195,10 @@ void pm_metrics_add(struct pm_metrics *m, const char *name, const char *labels, 
 void pm_metrics_set(struct pm_metrics *m, const char *name, const char *labels, double value)
 {
     struct series *s = find_labelled(m, name, labels);
-    if (s)
+    if (s) {
         s->value = value;
+        s->current = true;
+    }
 }
 
 void pm_metrics_observe(struct pm_metrics *m, const char *name, const char *labels, double value)
@@ -327,13 +330,23 @@ static void histogram_text(const struct series *s, struct pm_buf *out)
     pm_buf_addf(out, "%s_sum%s %.17g\n%s_count%s %.17g\n", d->name, s->key + n, s->value, d->name, s->key + n, total);
 }
 
-void pm_metrics_text(const struct pm_metrics *m, struct pm_buf *out)
+static bool is_gauge(const struct series *s)
+{
+    const struct definition *d = definition_of(s->key, strcspn(s->key, "{"));
+    return d && strcmp(d->type, "gauge") == 0;
+}
+
+void pm_metrics_text(struct pm_metrics *m, struct pm_buf *out)
 {
     struct series *all = pm_calloc(m->used, sizeof(*all));
     size_t n = 0;
-    for (size_t i = 0; i < m->size; i++)
-        if (m->table[i].key)
-            all[n++] = m->table[i];
+    for (size_t i = 0; i < m->size; i++) {
+        struct series *s = &m->table[i];
+        /* What is not there any more has no value: the state that a profile was in when it was taken out, say. */
+        if (s->key && (s->current || !is_gauge(s)))
+            all[n++] = *s;
+        s->current = false;
+    }
     qsort(all, n, sizeof(*all), by_key);
     for (size_t i = 0; i < n; i++) {
         size_t len = strcspn(all[i].key, "{");

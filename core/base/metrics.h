@@ -34,6 +34,7 @@ bool pm_metrics_drain(struct pm_metrics *m, struct pm_buf *out);
 /* Adds what pm_metrics_drain wrote. Malformed lines are passed over. */
 void pm_metrics_merge(struct pm_metrics *m, const char *lines);
 
-void pm_metrics_text(const struct pm_metrics *m, struct pm_buf *out);
+/* A gauge is in it only if it was set since the last text. */
+void pm_metrics_text(struct pm_metrics *m, struct pm_buf *out);
 
 #endif

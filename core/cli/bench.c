@@ -1,5 +1,6 @@
 /* `pointsman bench`: how fast and how good profiles are, through the gateway; kept, so that builds and dates can be
  * compared. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,16 @@ static void on_done(void *arg, const struct pm_transfer_result *result)
     pm_loop_stop(a->b->loop);
 }
 
+/* What was begun is put away: a gateway of its own, folders. */
+static void interrupted(evutil_socket_t signo, short what, void *arg)
+{
+    struct pm_bench *b = arg;
+    (void)signo;
+    (void)what;
+    b->interrupted = true;
+    pm_loop_stop(b->loop);
+}
+
 void pm_bench_ask(struct pm_bench *b, const char *path, const char *body, struct pm_bench_reply *reply)
 {
     static const struct pm_transfer_events events = {.head = on_head, .data = on_data, .done = on_done};
@@ -74,8 +85,14 @@ void pm_bench_ask(struct pm_bench *b, const char *path, const char *body, struct
                                     .body = body,
                                     .len = body ? strlen(body) : 0,
                                     .connect_ms = 5000};
-    pm_transfer_start(b->up, &spec, &events, &a);
-    pm_loop_run(b->loop);
+    if (b->interrupted) {
+        pm_buf_add(&reply->body, "interrupted");
+    } else {
+        struct pm_transfer *transfer = pm_transfer_start(b->up, &spec, &events, &a);
+        pm_loop_run(b->loop);
+        if (b->interrupted)
+            pm_transfer_cancel(transfer);
+    }
     pm_strv_release(&headers);
     free(key);
     free(url);
@@ -199,6 +216,8 @@ static int run_speed(struct pm_bench *b, const struct asked *ask, char **argv, i
         struct pm_error why = {0};
         if (pm_bench_speed(b, profiles.items[i], profiles.items[i], "", &why) == PM_OK)
             good++;
+        else if (b->interrupted)
+            rc = pm_error_set(err, PM_EIO, "interrupted: the same command goes on from there");
         else
             fprintf(stderr, "%s cannot be measured: %s\n", profiles.items[i], why.msg);
     }
@@ -304,6 +323,8 @@ static int run(struct pm_bench *b, const struct asked *ask, char **argv, int wor
         return look_back(b, ask, argv[0], argv + 1, words - 1, &err);
     b->loop = pm_loop_new();
     b->up = pm_upstream_new(b->loop);
+    pm_loop_on_signal(b->loop, SIGINT, interrupted, b);
+    pm_loop_on_signal(b->loop, SIGTERM, interrupted, b);
     int rc = subcommands[i].run(b, ask, argv + 1, words - 1, &err);
     pm_loop_settle(b->loop);
     pm_upstream_free(b->up);

@@ -25,6 +25,7 @@ struct pm_bench {
     long long run;
     size_t done, total; /* cells */
     bool fresh, json;
+    bool interrupted;     /* by Ctrl-C: nothing more is begun */
     struct pm_strv fills; /* numbers */
     long long prompt, generate, repeats;
 };

@@ -112,8 +112,8 @@ static void add_spread(cJSON *to, const char *key, double *values, size_t n)
     cJSON_AddNumberToObject(item, "high", values[n - 1]);
 }
 
-/* 0 when the server does not tell. */
-static long long vocabulary_of(struct pm_bench *b, const char *id)
+/* 0 with `err` when the server does not tell. */
+static long long vocabulary_of(struct pm_bench *b, const char *id, struct pm_error *err)
 {
     char *path = pm_asprintf("/upstream/%s/v1/models", id);
     struct pm_bench_reply reply;
@@ -121,6 +121,10 @@ static long long vocabulary_of(struct pm_bench *b, const char *id)
     cJSON *root = reply.status == 200 ? cJSON_Parse(reply.body.data) : NULL;
     const cJSON *first = cJSON_GetArrayItem(pm_json_get(root, "data"), 0);
     long long n = (long long)pm_json_num(pm_json_get(first, "meta"), "n_vocab", 0);
+    if (reply.status == 200 && n <= 0)
+        pm_error_set(err, PM_EPROTO, "the server does not tell its vocabulary");
+    else if (n <= 0)
+        pm_error_set(err, PM_EPROTO, "the gateway answered %d: %.300s", reply.status, reply.body.data);
     cJSON_Delete(root);
     pm_buf_release(&reply.body);
     free(path);
@@ -146,9 +150,8 @@ int pm_bench_speed(struct pm_bench *b, const char *id, const char *profile, cons
         *c = (struct cell){0};
         rc = pm_int_parse(b->fills.items[i], 0, 10000000, &c->fill);
         if (rc == PM_OK && !pm_results_has(b->results, b->run, name)) {
-            if (!vocabulary && !(vocabulary = vocabulary_of(b, id)))
-                rc = pm_error_set(err, PM_EPROTO, "%s: the server does not tell its vocabulary: does it load?",
-                                  profile);
+            if (!vocabulary && (vocabulary = vocabulary_of(b, id, err)) <= 0)
+                rc = PM_EPROTO;
             if (rc == PM_OK)
                 rc = measure_cell(b, id, c, vocabulary, err);
         }

@@ -263,6 +263,8 @@ static int measure(struct pm_bench *b, const struct pm_bench_code *code, const s
         if (got < 0)
             fprintf(stderr, "%s %s cannot be measured: %s\n", profile, variant, why.msg);
         good += got == PM_OK;
+        if (b->interrupted)
+            rc = pm_error_set(err, PM_EIO, "interrupted: the same command goes on from there");
         unload(b, id);
         free(variant);
     }

@@ -158,7 +158,11 @@ int pm_client_merge(const char *path, const struct pm_client_file *file, const c
                     struct pm_error *err)
 {
     size_t len = 0;
+    struct stat st;
     *before = *after = NULL;
+    if (access(path, F_OK) < 0 && lstat(path, &st) == 0)
+        return pm_error_set(err, PM_EINVAL, "%s is a link that leads nowhere: please make the file that it names",
+                            path);
     if (access(path, F_OK) == 0) {
         int rc = pm_file_read(path, CLIENT_FILE_MAX, before, &len, err);
         if (rc < 0)
@@ -170,7 +174,7 @@ int pm_client_merge(const char *path, const struct pm_client_file *file, const c
         return merge_json(path, *before, text, after, err);
     if (file->kind == PM_FILE_BLOCK)
         return merge_block(path, *before, text, after, err);
-    if (*before && strcmp(*before, text) != 0)
+    if (file->kind == PM_FILE_WHOLE && *before && strcmp(*before, text) != 0)
         return pm_error_set(err, PM_EINVAL, "%s is there already: please add this to it by hand", path);
     *after = pm_strdup(text);
     return PM_OK;

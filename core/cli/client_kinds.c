@@ -19,10 +19,10 @@ const struct pm_client_kind pm_client_kinds[] = {
      "Codex",
      "POINTSMAN_API_KEY={key}",
      "Start:  codex --profile pointsman   (with POINTSMAN_API_KEY in the environment)\n",
-     {{".codex/config.toml", PM_FILE_BLOCK,
+     {{".codex/pointsman.config.toml", PM_FILE_OWN,
+       "model_provider = \"pointsman\"\nmodel = \"{model}\"\nmodel_context_window = {context}\n\n"
        "[model_providers.pointsman]\nname = \"Pointsman\"\nbase_url = \"{v1}\"\nwire_api = \"responses\"\n"
-       "env_key = \"POINTSMAN_API_KEY\"\n\n[profiles.pointsman]\nmodel_provider = \"pointsman\"\nmodel = \"{model}\"\n"
-       "model_context_window = {context}\n"}}},
+       "env_key = \"POINTSMAN_API_KEY\"\n"}}},
     {"aider",
      "aider",
      "OPENAI_API_BASE={v1}\nOPENAI_API_KEY={key}",

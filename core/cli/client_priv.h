@@ -9,7 +9,8 @@
 enum pm_client_file_kind {
     PM_FILE_JSON,  /* members are put into the document, at their places */
     PM_FILE_BLOCK, /* lines between two marks at its end; what they set may not be set elsewhere in it */
-    PM_FILE_WHOLE  /* only where there is none yet */
+    PM_FILE_WHOLE, /* only where there is none yet */
+    PM_FILE_OWN    /* has our name: written anew */
 };
 
 /* In texts {url}, {v1}, {key}, {model}, {context} and {output} are put in. */

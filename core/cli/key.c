@@ -202,6 +202,18 @@ static int check_folder(const struct asked *a, struct pm_error *err)
                         a->state);
 }
 
+/* A door that is closed in another house keeps nobody out. */
+static void say_who_takes_it(const struct asked *a)
+{
+    struct pm_error err = {0};
+    int fd = a->keys ? -1 : pm_cli_connect(a->state, &err);
+    if (fd >= 0)
+        close(fd);
+    else if (!a->keys)
+        fprintf(stderr, "pointsman: no gateway runs with %s: one that is started with it will ask for this key\n",
+                a->state);
+}
+
 static int add_key(const struct asked *a, const char *name, struct pm_error *err)
 {
     int rc = name_is_fine(name) ? check_values(a, err)
@@ -224,6 +236,7 @@ static int add_key(const struct asked *a, const char *name, struct pm_error *err
     if (rc == PM_OK) {
         tell_manager(a);
         print_key(name, key, a->json);
+        say_who_takes_it(a);
     }
     free(secret);
     free(key);

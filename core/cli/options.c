@@ -81,14 +81,26 @@ static char *own_state(void)
     return pm_asprintf("/tmp/pointsman-%d", (int)getuid());
 }
 
-/* The machine's gateway (packaging/pointsman.service), where one runs that may be asked and none is one's own. */
-static const char *default_state(void)
+static bool runs_with(const char *state)
+{
+    char *socket = pm_asprintf("%s/control.sock", state);
+    bool runs = access(socket, R_OK | W_OK) == 0;
+    free(socket);
+    return runs;
+}
+
+/* One's own gateway's, else that of `make run` beside a program in its build folder, else the machine's
+ * (packaging/pointsman.service): the first where one runs that may be asked. */
+static const char *default_state(const char *build)
 {
     static const char machine[] = "/var/lib/pointsman";
-    char *own = own_state(), *socket = pm_asprintf("%s/control.sock", own);
-    bool runs = access(socket, F_OK) == 0;
-    free(socket);
-    if (runs || access("/var/lib/pointsman/control.sock", R_OK | W_OK) < 0)
+    char *own = own_state(), *beside = build ? pm_asprintf("%s/state", build) : NULL;
+    if (!runs_with(own) && beside && runs_with(beside)) {
+        free(own);
+        return beside;
+    }
+    free(beside);
+    if (runs_with(own) || !runs_with(machine))
         return own;
     free(own);
     return machine;
@@ -109,13 +121,14 @@ const struct pm_cli_places *pm_cli_places(void)
         places.routes = pm_asprintf("%s/routes.d", tree);
         places.plugins = pm_asprintf("%s/plugins", dir);
         places.skeleton = pm_asprintf("%s/plugins/skeleton/skeleton.c", tree);
+        places.state = default_state(dir);
     } else {
         places.models = SYSCONF_DIR "/models.conf";
         places.routes = SYSCONF_DIR "/routes.d";
         places.plugins = PLUGIN_DIR;
         places.skeleton = DATA_DIR "/skeleton.c";
+        places.state = default_state(NULL);
     }
-    places.state = default_state();
     places.self = self;
     free(dir);
     free(tree);

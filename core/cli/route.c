@@ -15,12 +15,17 @@ static size_t collect(char *data, size_t size, size_t n, void *arg)
     return pm_buf_append(arg, data, size * n) == PM_OK ? size * n : 0;
 }
 
-static int post(const char *address, const char *body, size_t len, struct pm_buf *answer, struct pm_error *err)
+static int post(const char *address, const char *key, const char *body, size_t len, struct pm_buf *answer,
+                struct pm_error *err)
 {
     char *url = pm_asprintf("http://%s/v1/route", address);
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
     CURL *e = curl_easy_init();
     headers = curl_slist_append(headers, "Expect:");
+    char *bearer = key ? pm_asprintf("Authorization: Bearer %s", key) : NULL;
+    if (bearer)
+        headers = curl_slist_append(headers, bearer);
+    free(bearer);
     curl_easy_setopt(e, CURLOPT_URL, url);
     curl_easy_setopt(e, CURLOPT_PROXY, "");
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
@@ -130,11 +135,13 @@ static char *body_of_text(const char *model, const char *text)
 int pm_cmd_route(int argc, char **argv)
 {
     static const char usage[] =
-        "route TEXT | route --body FILE.json  [--model NAME] [--explain] [--json] [--state DIR]";
-    const char *state = pm_cli_places()->state, *file = NULL, *model = NULL;
+        "route TEXT | route --body FILE.json  [--model NAME] [--key KEY] [--explain] [--json] [--state "
+        "DIR]";
+    const char *state = pm_cli_places()->state, *file = NULL, *model = NULL, *key = NULL;
     bool json = false, explains = false;
     const struct pm_cli_option options[] = {{"--body", &file, NULL, "a request body, or an array of them"},
                                             {"--model", &model, NULL, "the model to ask for (the first route's name)"},
+                                            {"--key", &key, NULL, "where the gateway asks for one"},
                                             {"--explain", NULL, &explains, "in sentences, too"},
                                             {"--json", NULL, &json, "one document for programs"},
                                             {"--state", &state, NULL, "the state folder of the running gateway"},
@@ -159,7 +166,7 @@ int pm_cmd_route(int argc, char **argv)
     cJSON *status = pm_cli_ask(state, pm_cli_question("status", NULL), &err);
     const cJSON *address = cJSON_GetArrayItem(pm_json_get(pm_json_get(status, "status"), "listen"), 0);
     pm_buf_init(&answer, 64 << 20);
-    if (status && post(cJSON_GetStringValue(address), body, len, &answer, &err) == PM_OK)
+    if (status && post(cJSON_GetStringValue(address), key, body, len, &answer, &err) == PM_OK)
         rc = print_answer(&answer, json, explains);
     else
         rc = pm_cli_failed(&err);

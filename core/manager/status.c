@@ -319,8 +319,33 @@ static void device_metrics(struct pm_manager *m)
     }
 }
 
+/* A counter that appears with its first event has not risen, as Prometheus sees it. */
+static void begin_counters(struct pm_manager *m)
+{
+    static const char *const bare[] = {"pointsman_cancelled_total",     "pointsman_feedback_total",
+                                       "pointsman_resumes_total",       "pointsman_review_questions_failed_total",
+                                       "pointsman_usage_dropped_total", "pointsman_worker_restarts_total"};
+    static const char *const switches[] = {"what=\"load\",cause=\"request\"",  "what=\"load\",cause=\"manual\"",
+                                           "what=\"unload\",cause=\"switch\"", "what=\"unload\",cause=\"manual\"",
+                                           "what=\"unload\",cause=\"ttl\"",    "what=\"unload\",cause=\"stalled\"",
+                                           "what=\"crash\",cause=\"request\""};
+    char labels[400];
+    for (size_t i = 0; i < sizeof(bare) / sizeof(*bare); i++)
+        pm_metrics_add(m->metrics, bare[i], "", 0);
+    for (const struct pm_profile *p = m->profiles; p; p = p->next)
+        for (size_t i = 0; i < sizeof(switches) / sizeof(*switches); i++) {
+            snprintf(labels, sizeof(labels), "profile=\"%s\",%s", p->id, switches[i]);
+            pm_metrics_add(m->metrics, "pointsman_switches_total", labels, 0);
+        }
+    for (size_t i = 0; m->current && i < m->current->conf->n_targets; i++) {
+        snprintf(labels, sizeof(labels), "target=\"%s\"", m->current->conf->targets[i].id);
+        pm_metrics_add(m->metrics, "pointsman_attempt_failures_total", labels, 0);
+    }
+}
+
 void pm_status_metrics(struct pm_manager *m, struct pm_buf *out)
 {
+    begin_counters(m);
     char labels[400];
     pm_metrics_set(m->metrics, "pointsman_config_generation", "", m->current ? m->current->number : 0);
     pm_metrics_set(m->metrics, "pointsman_config_error", "", m->config_error != NULL);

@@ -17,7 +17,7 @@ _pointsman_options() {
         models) out+=" --state= --json --argv= --models=" ;;
         switch) out+=" --state= --wait" ;;
         unload) out+=" --state=" ;;
-        route) out+=" --body= --model= --explain --json --state=" ;;
+        route) out+=" --body= --key= --model= --explain --json --state=" ;;
         logs) out+=" -f --state= --lines=" ;;
         plan) out+=" --ctx= --kv= --slots= --devices= --margin= --json" ;;
         check) out+=" --models= --routes= --plugins= --keys= --state=" ;;

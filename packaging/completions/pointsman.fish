@@ -162,7 +162,7 @@ __pointsman_option usage value until 'until when'
 __pointsman_option usage switch csv 'rows for spreadsheets'
 __pointsman_option client switch write "put it into the client's own files"
 __pointsman_option client switch yes 'without asking'
-__pointsman_option 'client bench' value key 'the key to use'
+__pointsman_option 'client bench route' value key 'the key to use'
 __pointsman_option 'client bench' value url 'the address of the gateway'
 __pointsman_option client file home "the folder with the client's files"
 __pointsman_option bench value fills 'tokens in the context before'

@@ -127,7 +127,8 @@ def test_all_profiles_are_measured_where_none_is_named(fresh):
 
 
 def test_a_killed_run_goes_on_and_fresh_begins_anew(fresh):
-    plan = ("speed", "demo-chat", "--fills", "0,64,128,256", "--prompt", "256", "--repeats", "3")
+    plan = ("speed", "demo-chat", "--fills", "0,64,128,256", "--prompt", "64", "--generate",
+            "64", "--repeats", "2")
     first = start(fresh, *plan)
     wait_until(lambda: count(fresh) >= 1, 20, "the first cell")
     first.kill()

@@ -31,6 +31,8 @@ NO_DATASETS = "def load_dataset(*_, **__):\n    raise RuntimeError('tasks come f
 IMPATIENT = ("import time\n_sleep = time.sleep\n"
              "time.sleep = lambda s: _sleep(0.2 if s == 20 else s)\n")
 NOBODY = 65534
+# the machine's own: one of a home folder is nothing that root's judge, who is nobody, may read
+PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
 
 
 def task(number, name, body, base, plus):
@@ -60,20 +62,23 @@ def hostile(tried):
 
 
 def into(path):
-    return hostile(f"with io.open({str(path)!r}, 'w') as file:\n    file.write('x')")
+    """Whether the file appears is seen from outside: a folder of its own may have the same name."""
+    return hostile(f"with io.open({str(path)!r}, 'w') as file:\n    file.write('x')\nraise OSError")
 
 
 REMOUNT = """libc = ctypes.CDLL(None, use_errno=True)
 for flags in (0x1020, 0x20):
     libc.mount(b'/', b'/', None, flags, None)
 with io.open({path!r}, 'w') as file:
-    file.write('x')"""
+    file.write('x')
+raise OSError"""
 NEW_WORLD = """libc = ctypes.CDLL(None, use_errno=True)
 uid = posix.getuid()
 libc.unshare(0x10020000)
 libc.mount(b'/', b'/', None, 0x1020, None)
 with io.open({path!r}, 'w') as file:
-    file.write('x')"""
+    file.write('x')
+raise OSError"""
 FORKS = """for _ in range(600):
     if posix.fork() == 0:
         time.sleep(5)
@@ -153,7 +158,7 @@ def python():
     done = folder / "complete"
     if not done.exists():
         shutil.rmtree(folder, ignore_errors=True)
-        steps = [[sys.executable, "-m", "venv", "--copies", folder],
+        steps = [[PYTHON, "-m", "venv", "--copies", folder],
                  [program, "-m", "pip", "install", "-q", "--no-deps", *PACKAGES]]
         for step in steps:
             try:
@@ -201,6 +206,8 @@ def code(stage, python, *words, check=0, user=None):
     place = Path(tempfile.mkdtemp(prefix="u-", dir=folder))
     state = place / "state"
     state.mkdir(mode=0o700)
+    # root's judge is nobody, who has to find the way to what he judges
+    place.chmod(0o755)
     how = {}
     if user is not None:
         for path in (place, state):
@@ -245,7 +252,8 @@ def test_what_is_missing_is_told(stage, python):
 
 def _contained(stage, python, user):
     outside = stage[2]
-    names = list(outside.programs())
+    # an ordinary user's own processes count, too, so his limit is far above what is tried
+    names = [name for name in outside.programs() if (os.geteuid() == 0 and user is None) or name != "forks"]
     # which of them were refused, and what was seen of them from outside
     cells, done = code(stage, python, *names, "--limit", "1", user=user)
     got_through = [name for name in names if cells[name]["base"] != 1]

@@ -8,7 +8,7 @@
 
 static const char overhead[] = "pointsman_overhead_seconds";
 
-static char *text_of(const struct pm_metrics *m)
+static char *text_of(struct pm_metrics *m)
 {
     struct pm_buf b;
     pm_buf_init(&b, PM_BUF_OWN_LIMIT);
@@ -26,7 +26,7 @@ static bool has_line(const char *text, const char *line)
     return false;
 }
 
-static void expect_lines(const struct pm_metrics *m, const char *const *lines, size_t n)
+static void expect_lines(struct pm_metrics *m, const char *const *lines, size_t n)
 {
     char *text = text_of(m);
     for (size_t i = 0; i < n; i++)
