@@ -33,6 +33,7 @@ python3
 python3-pytest
 openssl
 tmux
+bubblewrap
 redis-server"
 
 # runc is named because another runtime would be taken else.
@@ -44,7 +45,7 @@ iproute2"
 # The same for machines without dpkg: commands, and modules of pkg-config.
 readonly BUILD_COMMANDS="cc make autoconf automake pkg-config"
 readonly BUILD_MODULES="libevent_core libevent_pthreads libcurl libpcre2-8 libcrypto hiredis sqlite3 ncursesw libcjson"
-readonly TEST_COMMANDS="python3 openssl tmux"
+readonly TEST_COMMANDS="python3 openssl tmux bwrap"
 readonly TEST_MODULES="cmocka"
 
 here=$(cd "$(dirname "$0")" && pwd)

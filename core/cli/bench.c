@@ -403,6 +403,16 @@ int pm_cmd_bench(int argc, char **argv)
         pm_strv_release(&b.fills);
         return 2;
     }
+    double ignored;
+    bool fine = pm_real_parse(ask.code.temperature, 0, 10, &ignored) == PM_OK;
+    /* What stands behind the profile of `sweep` sets something. */
+    for (int i = 2; i < words && strcmp(argv[0], "sweep") == 0; i++)
+        fine &= strchr(argv[i], '=') != NULL;
+    if (!fine) {
+        fprintf(stderr, "usage: pointsman %s\n", usage);
+        pm_strv_release(&b.fills);
+        return 2;
+    }
     memcpy(all, argv, (size_t)words * sizeof(*all));
     memcpy(all + words, settings, (size_t)n * sizeof(*all));
     rc = run(&b, &ask, all, words + n);

@@ -593,10 +593,30 @@ static size_t cut(const char *text, size_t len)
     return len;
 }
 
+/* What it is about stands where it begins, what is wanted of it often where it ends: of a long text both, without
+ * what lies between. */
+static size_t condense(const char *text, size_t len, char out[PM_TEXT_HEAD + PM_TEXT_TAIL + 1])
+{
+    size_t head = PM_TEXT_HEAD, tail = len - PM_TEXT_TAIL;
+    while (head && ((unsigned char)text[head] & 0xc0) == 0x80)
+        head--;
+    while (tail < len && ((unsigned char)text[tail] & 0xc0) == 0x80)
+        tail++;
+    memcpy(out, text, head);
+    out[head] = '\n';
+    memcpy(out + head + 1, text + tail, len - tail);
+    return head + 1 + len - tail;
+}
+
 void pm_features_of(const struct pm_text_tables *t, enum pm_recipe recipe, const char *text, size_t len,
                     struct pm_features *out)
 {
+    char ends[PM_TEXT_HEAD + PM_TEXT_TAIL + 1];
     struct reader r = {.t = t, .text = text, .len = cut(text, len)};
+    if (recipe == PM_RECIPE_BROAD && len > PM_TEXT_HEAD + PM_TEXT_TAIL) {
+        r.len = condense(text, len, ends);
+        r.text = ends;
+    }
     begin(out);
     if (recipe == PM_RECIPE_GRAMS)
         by_grams(out, &r);

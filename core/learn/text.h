@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PM_TEXT_VERSION = 1, PM_TEXT_BYTES = 4000, PM_FEATURES_MAX = 4096 };
+enum { PM_TEXT_VERSION = 2, PM_TEXT_BYTES = 4000, PM_TEXT_HEAD = 400, PM_TEXT_TAIL = 150, PM_FEATURES_MAX = 4096 };
 
 /* Which features: for a few broad classes; for many narrow ones; for difficulty. */
 enum pm_recipe { PM_RECIPE_BROAD = 1, PM_RECIPE_NARROW, PM_RECIPE_GRAMS };
@@ -38,7 +38,8 @@ struct pm_text_tables {
 
 void pm_text_tables_init(struct pm_text_tables *t);
 
-/* The features of the first PM_TEXT_BYTES of a text. What is not UTF-8 is taken byte by byte. */
+/* The features of the first PM_TEXT_BYTES of a text; for the broad classes of its first PM_TEXT_HEAD and its last
+ * PM_TEXT_TAIL bytes, where it has more. What is not UTF-8 is taken byte by byte. */
 void pm_features_of(const struct pm_text_tables *t, enum pm_recipe recipe, const char *text, size_t len,
                     struct pm_features *out);
 

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -173,6 +174,8 @@ def main():
     reason = harness.missing()
     if reason:
         sys.exit(f"against: {reason}")
+    # whoever ends this ends what it started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("against: ended"))
     extra = FIXED.format(threads=how.threads)
     common = {"EXTRA_ARGS": extra, "CTX_SIZE": 4096, "SLOTS": 1, "FLASH_ATTN": "off",
               "KV_CACHE_TYPE_K": "f16", "KV_CACHE_TYPE_V": "f16"}

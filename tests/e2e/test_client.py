@@ -25,12 +25,13 @@ except ImportError:
 
 NAMES = ("claude-code", "codex", "aider", "continue", "opencode", "openclaw", "qwen-code",
          "openai-sdk", "anthropic-sdk")
-FILES = {"claude-code": [".claude/settings.json"], "codex": [".codex/config.toml"],
+FILES = {"claude-code": [".claude/settings.json"], "codex": [".codex/pointsman.config.toml"],
          "aider": [".aider.conf.yml", ".aider.model.metadata.json"],
          "continue": [".continue/config.yaml"], "opencode": [".config/opencode/opencode.json"],
          "openclaw": [".openclaw/openclaw.json"],
          "qwen-code": [".qwen/.env", ".qwen/settings.json"]}
 PAIRS = [(name, file) for name, files in FILES.items() for file in files]
+MERGED = [pair for pair in PAIRS if pair[0] not in ("continue", "codex")]
 KEPT = ".before-pointsman"
 
 
@@ -110,7 +111,7 @@ def test_what_is_printed_is_true_and_valid(gw, name):
         if file.endswith(".json"):
             assert json.loads(snippet)
         if file.endswith(".toml") and tomllib:
-            assert tomllib.loads(snippet)["profiles"]["pointsman"]["model"] == "auto"
+            assert tomllib.loads(snippet)["model_provider"] == "pointsman"
         if file.endswith((".yml", ".yaml")) and yaml:
             assert yaml.safe_load(snippet)
 
@@ -171,7 +172,7 @@ FOREIGN = {
     ".env": "MINE=1\nOTHER='two words'\n"}
 
 
-@pytest.mark.parametrize("name,file", [pair for pair in PAIRS if pair[0] != "continue"])
+@pytest.mark.parametrize("name,file", MERGED)
 def test_foreign_settings_stay(gw, home, name, file):
     path = home / file
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,6 +197,20 @@ def test_foreign_settings_stay(gw, home, name, file):
         assert path.read_text().count(">>> pointsman >>>") == 1
 
 
+def test_the_profile_of_codex_is_a_file_of_its_own(gw, home):
+    """What its owner has set for Codex itself is not touched."""
+    own = home / ".codex/config.toml"
+    own.parent.mkdir()
+    own.write_text(FOREIGN[".toml"])
+    write(gw, "codex", home)
+    assert own.read_text() == FOREIGN[".toml"]
+    conf = parsed(home / FILES["codex"][0])
+    assert conf["model_providers"]["pointsman"]["base_url"] == f"http://127.0.0.1:{gw.port}/v1"
+    assert (conf["model"], conf["model_context_window"]) == ("auto", 8192)
+    write(gw, "codex", home, "--model", "demo-coder")
+    assert parsed(home / FILES["codex"][0])["model"] == "demo-coder"
+
+
 @pytest.mark.parametrize("text", ["12345678901234567890", "9007199254740993", "1e400"])
 def test_numbers_that_would_change_are_refused(gw, home, text):
     path = home / ".claude/settings.json"
@@ -211,10 +226,6 @@ REFUSED = [
     ("claude-code", ".claude/settings.json", '{"env": {},}'),
     ("claude-code", ".claude/settings.json", "[1]"),
     ("opencode", ".config/opencode/opencode.json", "no json"),
-    ("codex", ".codex/config.toml", '[model_providers.pointsman]\nname = "x"\n'),
-    ("codex", ".codex/config.toml", '  [model_providers.pointsman] # mine\nname = "x"\n'),
-    ("codex", ".codex/config.toml", '[model_providers."pointsman"]\nname = "x"\n'),
-    ("codex", ".codex/config.toml", "# >>> pointsman >>> (pointsman client writes these lines)\n"),
     ("aider", ".aider.conf.yml", "model: mine\n"),
     ("aider", ".aider.conf.yml", "dark-mode: true\nopenai-api-base : x\n"),
     ("aider", ".aider.model.metadata.json", "// mine\n{}"),
@@ -305,7 +316,8 @@ def test_nobody_to_ask(gw, home):
     assert "--yes" in done.stderr and not everything(home)
 
 
-@pytest.mark.parametrize("answer,written", [("y", True), ("n", False), ("", False), ("\x04", False)])
+@pytest.mark.parametrize("answer,written", [("y", True), ("n", False), ("", False),
+                                            ("\x04", False)])
 def test_a_terminal_is_asked(gw, home, answer, written):
     outer, inner = pty.openpty()
     argv = [str(binary()), "client", "codex", "--write", "--home", str(home), "--state",

@@ -239,6 +239,7 @@ static void a_text_may_be_cut_and_broken_anywhere(void **state)
 
 static void what_follows_the_limit_does_not_matter(void **state)
 {
+    static const enum pm_recipe to_the_limit[] = {PM_RECIPE_NARROW, PM_RECIPE_GRAMS};
     static char a[LONG_TEXT], b[LONG_TEXT];
     (void)state;
     memset(a, 'x', sizeof(a));
@@ -246,19 +247,52 @@ static void what_follows_the_limit_does_not_matter(void **state)
         a[i] = i % 2 ? ' ' : (char)('a' + i % 26);
     memcpy(b, a, sizeof(b));
     memset(b + PM_TEXT_BYTES, '7', sizeof(b) - PM_TEXT_BYTES);
-    for (size_t r = 0; r < COUNT(recipes); r++) {
-        features_of(recipes[r], a, sizeof(a), &first);
-        features_of(recipes[r], b, sizeof(b), &second);
+    for (size_t r = 0; r < COUNT(to_the_limit); r++) {
+        features_of(to_the_limit[r], a, sizeof(a), &first);
+        features_of(to_the_limit[r], b, sizeof(b), &second);
         assert_true(is_same(&first, &second));
     }
     /* a character that the limit would cut stays out as a whole */
     memcpy(a + PM_TEXT_BYTES - 1, "\xe4\xbb\xa3", 3);
     memcpy(b, a, PM_TEXT_BYTES - 1);
-    for (size_t r = 0; r < COUNT(recipes); r++) {
-        features_of(recipes[r], a, sizeof(a), &first);
-        features_of(recipes[r], b, PM_TEXT_BYTES - 1, &second);
+    for (size_t r = 0; r < COUNT(to_the_limit); r++) {
+        features_of(to_the_limit[r], a, sizeof(a), &first);
+        features_of(to_the_limit[r], b, PM_TEXT_BYTES - 1, &second);
         assert_true(is_same(&first, &second));
     }
+}
+
+static void broad_classes_look_at_both_ends(void **state)
+{
+    static char a[LONG_TEXT], b[LONG_TEXT];
+    size_t end = sizeof(a) - PM_TEXT_TAIL;
+    (void)state;
+    for (size_t i = 0; i < sizeof(a); i++)
+        a[i] = i % 7 ? (char)('a' + i % 26) : ' ';
+    memcpy(b, a, sizeof(b));
+    memset(b + PM_TEXT_HEAD, '7', end - PM_TEXT_HEAD);
+    features_of(PM_RECIPE_BROAD, a, sizeof(a), &first);
+    features_of(PM_RECIPE_BROAD, b, sizeof(b), &second);
+    assert_true(is_same(&first, &second));
+    memcpy(b, a, sizeof(b));
+    memcpy(b + sizeof(b) - 12, " translate ", 11);
+    features_of(PM_RECIPE_BROAD, b, sizeof(b), &second);
+    assert_false(is_same(&first, &second));
+    memcpy(b, a, sizeof(b));
+    memcpy(b, " translate ", 11);
+    features_of(PM_RECIPE_BROAD, b, sizeof(b), &second);
+    assert_false(is_same(&first, &second));
+    /* neither end takes a part of a character */
+    memcpy(a + PM_TEXT_HEAD - 1, "\xe4\xbb\xa3", 3);
+    memcpy(a + end - 1, "\xe4\xbb\xa3", 3);
+    features_of(PM_RECIPE_BROAD, a, sizeof(a), &first);
+    sound(&first, "with characters at both cuts");
+    /* what is short enough is taken whole */
+    memcpy(b, a, PM_TEXT_HEAD + PM_TEXT_TAIL);
+    b[PM_TEXT_HEAD + 20] = '!';
+    features_of(PM_RECIPE_BROAD, a, PM_TEXT_HEAD + PM_TEXT_TAIL, &first);
+    features_of(PM_RECIPE_BROAD, b, PM_TEXT_HEAD + PM_TEXT_TAIL, &second);
+    assert_false(is_same(&first, &second));
 }
 
 static void the_most_features_are_never_exceeded(void **state)
@@ -370,6 +404,7 @@ int main(void)
         cmocka_unit_test(word_lists_speak_for_their_words),
         cmocka_unit_test(a_text_may_be_cut_and_broken_anywhere),
         cmocka_unit_test(what_follows_the_limit_does_not_matter),
+        cmocka_unit_test(broad_classes_look_at_both_ends),
         cmocka_unit_test(the_most_features_are_never_exceeded),
         cmocka_unit_test(broken_bytes_do_not_swallow_what_follows),
         cmocka_unit_test(any_bytes_are_read),
