@@ -347,17 +347,6 @@ static cJSON *read_results(const char *dir, struct pm_error *err)
     return NULL;
 }
 
-static void remove_files(const char *dir)
-{
-    pid_t pid = fork();
-    if (pid == 0) {
-        execlp("rm", "rm", "-rf", "--", dir, (char *)NULL);
-        _exit(127);
-    }
-    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
-}
-
 static int measure(struct pm_bench *b, const struct pm_bench_code *how, const char *id, const char *dir, cJSON *cell,
                    struct pm_error *err)
 {
@@ -392,7 +381,7 @@ int pm_bench_code(struct pm_bench *b, const struct pm_bench_code *how, const cha
         pm_bench_add_server(b, id, cell);
         rc = mkdtemp(dir) ? measure(b, how, id, dir, cell, err) : pm_error_errno(err, "%s", dir);
         if (rc == PM_OK)
-            remove_files(dir);
+            pm_bench_remove(dir);
     }
     if (rc == PM_OK)
         rc = pm_bench_keep(b, name, cell, err);

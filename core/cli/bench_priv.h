@@ -44,6 +44,8 @@ void pm_bench_ask(struct pm_bench *b, const char *path, const char *body, struct
 int pm_bench_keep(struct pm_bench *b, const char *name, cJSON *cell, struct pm_error *err) PM_MUST;
 /* Its build and model file into the cell. */
 void pm_bench_add_server(struct pm_bench *b, const char *profile, cJSON *cell);
+/* Removes a folder that was made for a measurement, with what is in it. */
+void pm_bench_remove(const char *dir);
 /* Begins, or goes on with, a run of that plan. */
 int pm_bench_begin(struct pm_bench *b, const char *plan, size_t total, struct pm_error *err) PM_MUST;
 

@@ -33,6 +33,12 @@ struct sweep {
     FILE *said; /* by the gateway that was started */
 };
 
+/* Of the requests, not of the server. */
+static bool is_temperature(const struct setting *one)
+{
+    return strcmp(one->key, "temperature") == 0;
+}
+
 static int read_settings(struct sweep *s, char *const *texts, int n, struct pm_error *err)
 {
     s->variants = 1;
@@ -78,6 +84,8 @@ static void add_section(struct pm_buf *out, const struct pm_ini_section *from, c
     pm_buf_init(&flags, 65536);
     pm_buf_addf(out, "[%s]\n", name);
     for (size_t i = 0; s && i < s->n; i++) {
+        if (is_temperature(&s->settings[i]))
+            continue;
         if (s->settings[i].key[0] == '-')
             pm_buf_addf(&flags, " %s %s", s->settings[i].key, value_of(s, variant, i));
         else
@@ -257,8 +265,12 @@ static int measure(struct pm_bench *b, const struct pm_bench_code *code, const s
             free(variant);
             continue;
         }
+        struct pm_bench_code how = code ? *code : (struct pm_bench_code){0};
+        for (size_t i = 0; i < s->n; i++)
+            if (is_temperature(&s->settings[i]))
+                how.temperature = value_of(s, v, i);
         int got =
-            code ? pm_bench_code(b, code, id, profile, variant, &why) : pm_bench_speed(b, id, profile, variant, &why);
+            code ? pm_bench_code(b, &how, id, profile, variant, &why) : pm_bench_speed(b, id, profile, variant, &why);
         /* A value that the server does not know is a result, too; the others go on. */
         if (got < 0)
             fprintf(stderr, "%s %s cannot be measured: %s\n", profile, variant, why.msg);
@@ -271,15 +283,15 @@ static int measure(struct pm_bench *b, const struct pm_bench_code *code, const s
     return good ? rc : pm_error_set(err, PM_EINVAL, "none of the variants could be measured");
 }
 
-static void remove_dir(const char *dir)
+static int check_temperatures(const struct setting *one, bool code, struct pm_error *err)
 {
-    pid_t pid = fork();
-    if (pid == 0) {
-        execlp("rm", "rm", "-rf", "--", dir, (char *)NULL);
-        _exit(127);
-    }
-    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
+    double ignored;
+    if (!code)
+        return pm_error_set(err, PM_EINVAL, "temperature changes what is answered, not how fast: --measure code");
+    for (size_t i = 0; i < one->values.n; i++)
+        if (pm_real_parse(one->values.items[i], 0, 10, &ignored) < 0)
+            return pm_error_set(err, PM_EINVAL, "temperature=%s: a number from 0 to 10", one->values.items[i]);
+    return PM_OK;
 }
 
 int pm_bench_sweep(struct pm_bench *b, const struct pm_bench_code *code, const char *models, const char *profile,
@@ -297,6 +309,10 @@ int pm_bench_sweep(struct pm_bench *b, const struct pm_bench_code *code, const c
     for (size_t i = 0; i < b->fills.n; i++)
         pm_buf_addf(&plan, " %s", b->fills.items[i]);
     int rc = read_settings(&s, settings, n, err);
+    for (size_t i = 0; i < s.n && rc == PM_OK; i++)
+        rc = is_temperature(&s.settings[i]) ? check_temperatures(&s.settings[i], code != NULL, err) : PM_OK;
+    if (rc == PM_OK && code)
+        rc = pm_bench_code_ready(code, err);
     pm_judge_temporary(s.dir, sizeof(s.dir));
     if (rc == PM_OK && !mkdtemp(s.dir))
         rc = pm_error_errno(err, "%s", s.dir);
@@ -313,7 +329,7 @@ int pm_bench_sweep(struct pm_bench *b, const struct pm_bench_code *code, const c
     stop_gateway(&s);
     b->url = said;
     if (strstr(s.dir, "XXXXXX") == NULL && *s.dir)
-        remove_dir(s.dir);
+        pm_bench_remove(s.dir);
     for (size_t i = 0; i < s.n; i++) {
         free(s.settings[i].key);
         pm_strv_release(&s.settings[i].values);

@@ -325,3 +325,12 @@ def test_a_chart_that_cannot_be_written_is_told(fresh):
     plant(fresh, 1, cell())
     missing = Path(tempfile.gettempdir()) / "pm-no-such-folder" / "chart.svg"
     assert str(missing) in bench(fresh, "report", "--svg", str(missing), check=1).stderr
+
+
+@pytest.mark.parametrize("words,told", [
+    (("temperature=0.6,1",), "--measure code"),
+    (("temperature=warm", "--measure", "code"), "a number from 0 to 10"),
+], ids=["speed does not depend on it", "no number"])
+def test_a_temperature_is_of_requests(fresh, words, told):
+    done = bench(fresh, "sweep", "demo-chat", *words, check=1)
+    assert told in done.stderr
