@@ -36,6 +36,7 @@ struct handed {
     struct handed *next;
     struct pm_channel *channel; /* of the asker; NULL when it has gone */
     uint32_t id, its;
+    char *text; /* not sent yet: the recorder is being started */
 };
 
 struct pm_recording {
@@ -54,14 +55,30 @@ struct pm_recording {
     struct handed *handed;
 };
 
-static void refuse_handed(struct pm_recording *r, const char *why)
+/* Those that it has been sent; and `all` others. */
+static void refuse_handed(struct pm_recording *r, bool all, const char *why)
 {
-    while (r->handed) {
-        struct handed *h = r->handed;
-        r->handed = h->next;
+    for (struct handed **at = &r->handed; *at;) {
+        struct handed *h = *at;
+        if (h->text && !all) {
+            at = &h->next;
+            continue;
+        }
+        *at = h->next;
         if (h->channel)
             pm_control_unable(h->channel, h->id, why);
+        free(h->text);
         free(h);
+    }
+}
+
+static void send_handed(struct pm_recording *r)
+{
+    for (struct handed *h = r->handed; h && r->channel; h = h->next) {
+        if (!h->text)
+            continue;
+        pm_channel_send_text(r->channel, PM_MSG_CONTROL, h->its, h->text);
+        PM_FREE_AND_NULL(h->text);
     }
 }
 
@@ -110,9 +127,11 @@ static void recorded(struct pm_recording *r, const struct pm_msg *msg)
         drop_first(r);
         r->in_flight--;
     }
-    if (r->trouble)
+    /* That the file could be opened (0) is no proof where something waits: a disk may be full but for a little. */
+    if (r->trouble && (upto || !r->first)) {
         pm_log(PM_LOG_INFO, "usage is recorded again");
-    PM_FREE_AND_NULL(r->trouble);
+        PM_FREE_AND_NULL(r->trouble);
+    }
     if (upto)
         r->again_ms = 0;
     pm_timer_clear(&r->silence);
@@ -141,6 +160,7 @@ static void set_trouble(struct pm_recording *r, const char *why)
         pm_log(PM_LOG_ERROR, "usage is not recorded: %s", why);
     free(r->trouble);
     r->trouble = pm_strdup(why);
+    refuse_handed(r, true, why);
     pm_status_publish(r->m, false);
 }
 
@@ -200,7 +220,8 @@ static void child_ended(void *arg, const struct pm_child_end *end)
     r->in_flight = 0;
     r->in_flight_bytes = 0;
     pm_timer_clear(&r->silence);
-    refuse_handed(r, r->trouble ? r->trouble : "the recorder has ended: ask again");
+    refuse_handed(r, r->trouble || r->ending || !r->wanted,
+                  r->trouble ? r->trouble : "the recorder has ended: ask again");
     if (r->ending || !r->wanted) {
         pm_manager_maybe_end(r->m);
         return;
@@ -257,6 +278,7 @@ static void spawn(void *recording)
     }
     r->channel = pm_channel_new(r->m->loop, pair[0], &events, r);
     pm_channel_send(r->channel, PM_MSG_KEEP, 0, &r->keep, sizeof(r->keep));
+    send_handed(r);
     send_pending(r);
 }
 
@@ -280,6 +302,7 @@ void pm_recording_configure(struct pm_manager *m)
         spawn(r);
     } else {
         closed(r, "");
+        refuse_handed(r, true, "usage is not recorded any more (USAGE=no in [gateway])");
         PM_FREE_AND_NULL(r->trouble);
     }
 }
@@ -309,11 +332,8 @@ void pm_recording_add(struct pm_manager *m, const char *text, size_t len)
 void pm_recording_ask(struct pm_manager *m, struct pm_channel *ch, uint32_t id, const cJSON *question)
 {
     struct pm_recording *r = m->recording;
-    if (!r || !r->channel) {
-        pm_control_unable(ch, id,
-                          !r || !r->wanted ? "usage is not recorded (USAGE=no in [gateway])"
-                          : r->trouble     ? r->trouble
-                                           : "the recorder is being started: ask again");
+    if (!r || !r->wanted || (!r->channel && r->trouble)) {
+        pm_control_unable(ch, id, r && r->wanted ? r->trouble : "usage is not recorded (USAGE=no in [gateway])");
         return;
     }
     struct handed *h = pm_calloc(1, sizeof(*h));
@@ -321,10 +341,9 @@ void pm_recording_ask(struct pm_manager *m, struct pm_channel *ch, uint32_t id, 
     h->id = id;
     h->its = ++r->question;
     h->next = r->handed;
+    h->text = pm_json_text(question);
     r->handed = h;
-    char *text = pm_json_text(question);
-    pm_channel_send_text(r->channel, PM_MSG_CONTROL, h->its, text);
-    free(text);
+    send_handed(r);
     expect(r);
 }
 
@@ -391,6 +410,7 @@ void pm_recording_free(struct pm_manager *m)
     while (r->handed) {
         struct handed *h = r->handed;
         r->handed = h->next;
+        free(h->text);
         free(h);
     }
     free(r->path);
