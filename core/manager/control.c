@@ -171,6 +171,8 @@ static void op_logs(struct pm_manager *m, struct pm_channel *ch, uint32_t id, co
     pm_buf_init(&text, 4 << 20);
     if (name && !need_profile(m, ch, id, name))
         return;
+    /* Whoever listens from now on has these lines from here. */
+    pm_watch_flush_log(m);
     for (struct pm_profile *p = m->profiles; p; p = p->next) {
         if (name && strcmp(p->id, name) != 0)
             continue;

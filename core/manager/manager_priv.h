@@ -145,6 +145,8 @@ void pm_watch_worker(struct pm_worker *w);
 void pm_watch_live(struct pm_worker *w, const char *list, size_t len);
 void pm_watch_record(struct pm_manager *m, const char *record, size_t len);
 void pm_watch_log(const struct pm_profile *p, const char *line);
+/* Lines that wait to be told are told now: before a history that has them is given. */
+void pm_watch_flush_log(struct pm_manager *m);
 void pm_watch_state(const struct pm_profile *p, const char *from, const char *to, const char *why);
 
 /* recording.c */

@@ -252,6 +252,11 @@ void pm_watch_record(struct pm_manager *m, const char *record, size_t len)
         pm_timer_set(&w->told, BATCH_MS);
 }
 
+void pm_watch_flush_log(struct pm_manager *m)
+{
+    tell_log(watches_of(m));
+}
+
 void pm_watch_log(const struct pm_profile *p, const char *line)
 {
     struct pm_watches *w = watches_of(p->m);
