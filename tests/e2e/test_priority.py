@@ -214,8 +214,13 @@ class Order:
             reply = call.result()
             assert reply.status == 200, reply
             names[reply.header("x-pointsman-request")] = name
-        ended = ENDED.findall(self.gw.log)
-        return [names[one] for one in ended if one in names]
+
+        def in_order():
+            return [names[one] for one in ENDED.findall(self.gw.log) if one in names]
+
+        # the last line of the log is on its way when the last reply is there
+        wait_until(lambda: len(in_order()) == len(names), 5, "all of them in the log")
+        return in_order()
 
 
 def priority(rank):
