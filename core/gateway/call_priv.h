@@ -233,7 +233,7 @@ struct pm_used {
 struct pm_used pm_call_used(const struct pm_call *c);
 /* The user's last words are about to be let go. */
 void pm_journal_keep_prompt(struct pm_call *c);
-/* In the currency of the prices. */
+/* In the currency of the prices. A count that is not known (below 0) costs nothing. */
 double pm_call_cost(const struct pm_target *t, long long prompt, long long output);
 
 /* record.c */

@@ -25,19 +25,24 @@ static void add_text(struct pm_buf *out, const char *key, const char *value)
     pm_json_quote(out, value, strlen(value));
 }
 
+/* As much of a text as fits in `most` bytes, up to a whole character of UTF-8. */
+static size_t cut(const char *text, size_t len, size_t most)
+{
+    if (len <= most)
+        return len;
+    for (len = most; len && ((unsigned char)text[len] & 0xc0) == 0x80; len--)
+        continue;
+    return len;
+}
+
 /* What a client says may be of any length. */
 static void add_word(struct pm_buf *out, const char *key, const char *value)
 {
-    char word[WORD_MAX + 1];
-    size_t n = 0;
-    while (value && value[n] && n < WORD_MAX)
-        n++;
-    while (value && value[n] && n && ((unsigned char)value[n] & 0xc0) == 0x80)
-        n--;
-    if (value)
-        memcpy(word, value, n);
-    word[n] = 0;
-    add_text(out, key, word);
+    size_t len = value ? cut(value, strlen(value), WORD_MAX) : 0;
+    if (!len)
+        return;
+    pm_buf_addf(out, ",\"%s\":", key);
+    pm_json_quote(out, value, len);
 }
 
 static void add_count(struct pm_buf *out, const char *key, long long n)
@@ -94,7 +99,8 @@ struct pm_used pm_call_used(const struct pm_call *c)
 
 double pm_call_cost(const struct pm_target *t, long long prompt, long long output)
 {
-    return ((double)prompt * t->price_in + (double)output * t->price_out) / 1e6;
+    double in = prompt > 0 ? (double)prompt : 0, out = output > 0 ? (double)output : 0;
+    return (in * t->price_in + out * t->price_out) / 1e6;
 }
 
 static void add_tokens(const struct pm_call *c, struct pm_buf *out)
@@ -107,7 +113,7 @@ static void add_tokens(const struct pm_call *c, struct pm_buf *out)
         pm_buf_add(out, ",\"estimated\":true");
     if (!c->target || c->cache_hit)
         return;
-    double cost = pm_call_cost(c->target, used.prompt > 0 ? used.prompt : 0, used.output > 0 ? used.output : 0);
+    double cost = pm_call_cost(c->target, used.prompt, used.output);
     if (cost > 0)
         pm_buf_addf(out, ",\"cost\":%.8f", cost);
 }
@@ -177,20 +183,10 @@ static void add_decision(const struct pm_decision *d, struct pm_buf *out)
     pm_buf_add(out, "}");
 }
 
-/* Up to a whole character. */
-static size_t cut(const char *text, size_t len)
-{
-    if (len <= PROMPT_MAX)
-        return len;
-    for (len = PROMPT_MAX; len && ((unsigned char)text[len] & 0xc0) == 0x80; len--)
-        continue;
-    return len;
-}
-
 void pm_journal_keep_prompt(struct pm_call *c)
 {
     if (c->g->records_prompts && c->has_api && c->api.last_user_len && !c->prompt)
-        c->prompt = pm_strndup(c->api.last_user, cut(c->api.last_user, c->api.last_user_len));
+        c->prompt = pm_strndup(c->api.last_user, cut(c->api.last_user, c->api.last_user_len, PROMPT_MAX));
 }
 
 static void add_head(const struct pm_call *c, uint64_t now, struct pm_buf *out)

@@ -77,9 +77,7 @@ static void count_cost(const struct pm_call *c, const struct pm_used *used)
     pm_buf_init(&labels, 320);
     pm_metrics_label(&labels, "target", c->target->id);
     pm_metrics_label(&labels, "route", c->input.route->id);
-    double cost = c->cache_hit ? 0
-                               : pm_call_cost(c->target, used->prompt > 0 ? used->prompt : 0,
-                                              used->output > 0 ? used->output : 0);
+    double cost = c->cache_hit ? 0 : pm_call_cost(c->target, used->prompt, used->output);
     if (cost > 0)
         pm_metrics_add(c->g->metrics, "pointsman_cost_total", labels.data, cost);
     if (used->cached > 0)
@@ -154,13 +152,13 @@ static void tell_policies(struct pm_call *c, int status, uint64_t now)
 static void count_prefix(const struct pm_call *c)
 {
     struct pm_buf labels;
-    long long cached = c->usage.cached > 0 ? c->usage.cached : 0;
-    if (!c->target || c->target->kind != PM_TARGET_LOCAL || c->cache_hit || pm_call_used(c).prompt <= 0)
+    struct pm_used used = pm_call_used(c);
+    if (!c->target || c->target->kind != PM_TARGET_LOCAL || c->cache_hit || used.prompt <= 0)
         return;
     pm_buf_init(&labels, 512);
     pm_metrics_label(&labels, "target", c->target->id);
     pm_metrics_observe(c->g->metrics, "pointsman_prefix_reuse_ratio", labels.data,
-                       (double)cached / (double)pm_call_used(c).prompt);
+                       (double)(used.cached > 0 ? used.cached : 0) / (double)used.prompt);
     if (c->prefix_break >= 0)
         pm_metrics_observe(c->g->metrics, "pointsman_prefix_break_bytes", labels.data, (double)c->prefix_break);
     pm_buf_release(&labels);

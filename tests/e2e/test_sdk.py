@@ -1,7 +1,5 @@
 """The official SDKs of both protocols, driven against the gateway by node's own test runner."""
 
-import fcntl
-import hashlib
 import os
 import re
 import shutil
@@ -9,9 +7,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import npm
 import pytest
 import turns
-from harness import auto_route, build_dir, node, profile
+from harness import auto_route, node, profile
 
 SOURCE = Path(__file__).resolve().parent / "sdk"
 EMBED = "--embeddings --pooling mean"
@@ -20,25 +19,10 @@ SPARE = 24
 
 
 def install(tool):
-    """npm ci into the build folder, once for each lock file. Returns the folder."""
-    folder = build_dir() / "sdk"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = (SOURCE / "package-lock.json").read_bytes()
-    stamp = folder / "installed"
-    wanted = hashlib.sha256(lock + (SOURCE / "package.json").read_bytes()).hexdigest()
-    with (folder / ".lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if not stamp.is_file() or stamp.read_text() != wanted:
-            stamp.unlink(missing_ok=True)
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(SOURCE / name, folder / name)
-            done = subprocess.run(
-                [str(tool.parent / "npm"), "ci", "--no-audit", "--no-fund",
-                 "--ignore-scripts", "--loglevel=error"],
-                cwd=folder, capture_output=True, text=True, timeout=150, check=False)
-            if done.returncode:
-                pytest.skip(f"npm could not install the SDKs: {done.stderr.strip()[-300:]}")
-            stamp.write_text(wanted)
+    try:
+        folder = npm.install(tool, SOURCE, "sdk", "the SDKs")
+    except npm.Unusable as why:
+        pytest.skip(str(why))
     shutil.copy(SOURCE / "setup.mjs", folder / "setup.mjs")
     shutil.copytree(SOURCE / "test", folder / "test", dirs_exist_ok=True)
     return folder

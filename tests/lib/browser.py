@@ -3,8 +3,6 @@
 Standard library, node and the packages that tests/page/package-lock.json pins.
 """
 
-import fcntl
-import hashlib
 import json
 import os
 import select
@@ -12,17 +10,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from harness import ROOT, build_dir, end_all, marked_pids, node
+import npm
+from harness import ROOT, end_all, marked_pids, node
+from npm import Unusable
 from wire import wait_until
 
 SOURCE = ROOT / "tests" / "page"
 DARK = {"colorScheme": "dark"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "hasTouch": True, "isMobile": True}
 ANSWER_LIMIT = 60
-
-
-class Unusable(Exception):
-    """There is no browser here, or nothing to drive it with."""
 
 
 class PageFails(AssertionError):
@@ -35,24 +31,8 @@ def chromium():
 
 
 def install(tool):
-    """npm ci into the build folder, once for each lock file. Returns the folder."""
-    folder = build_dir() / "page"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = (SOURCE / "package-lock.json").read_bytes()
-    wanted = hashlib.sha256(lock + (SOURCE / "package.json").read_bytes()).hexdigest()
-    stamp = folder / "installed"
-    with (folder / ".lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if not stamp.is_file() or stamp.read_text() != wanted:
-            stamp.unlink(missing_ok=True)
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(SOURCE / name, folder / name)
-            done = subprocess.run([str(tool.parent / "npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts",
-                                   "--loglevel=error"], cwd=folder, capture_output=True, text=True, timeout=120)
-            if done.returncode:
-                raise Unusable(f"npm could not install playwright-core and axe-core: {done.stderr.strip()[-300:]}")
-            stamp.write_text(wanted)
-        shutil.copy(SOURCE / "browser.mjs", folder / "browser.mjs")
+    folder = npm.install(tool, SOURCE, "page", "playwright-core and axe-core")
+    shutil.copy(SOURCE / "browser.mjs", folder / "browser.mjs")
     return folder
 
 

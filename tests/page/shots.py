@@ -75,7 +75,25 @@ def devices(folder):
     return {"LD_LIBRARY_PATH": str(folder), "POINTSMAN_TEST_NVML": f"{folder}/devices"}
 
 
-class Stage:
+class Talks:
+    """What is said to the gateway of a stage."""
+
+    def talk(self, text, **more):
+        """An answer that goes on until the stage is taken down or the exchange closed."""
+        body = {"model": "auto", "messages": [{"role": "user", "content": text}], **LONG, **more}
+        exchange = self.gw.open("POST", "/v1/chat/completions", body)
+        self.stack.callback(exchange.close)
+        return exchange
+
+    def three(self):
+        """Two answers under way and a third call that waits. Returns the exchanges."""
+        streams = [self.talk(f"Tell me a long story {n}") for n in range(2)]
+        for stream in streams:
+            next(stream.events())
+        return [*streams, self.talk("And another one")]
+
+
+class Stage(Talks):
     """The gateway, the browser's three looks at it, and the folder of the pictures."""
 
     def __init__(self, folder, stack):
@@ -121,13 +139,6 @@ class Stage:
             page.shot(str(self.folder / f"{name}-{look}.png"))
         print(name, flush=True)
 
-    def talk(self, text, **more):
-        """An answer that goes on until the stage is taken down or the exchange closed."""
-        body = {"model": "auto", "messages": [{"role": "user", "content": text}], **LONG, **more}
-        exchange = self.gw.open("POST", "/v1/chat/completions", body)
-        self.stack.callback(exchange.close)
-        return exchange
-
 
 def idle(s):
     s.shoot("idle", lambda p: "not loaded" in p.text("#models"))
@@ -142,10 +153,7 @@ def loading(s):
 
 def under_way(s):
     s.gw.cli("switch", "demo-chat", "--wait")
-    streams = [s.talk(f"Tell me a long story {n}") for n in range(2)]
-    for stream in streams:
-        next(stream.events())
-    streams.append(s.talk("And another one"))
+    streams = s.three()
     s.shoot("three", lambda p: "3 under way" in p.text("#live") and "free slot" in p.text("#live"))
     for stream in streams:
         stream.close()

@@ -19,13 +19,13 @@ sys.path.insert(0, str(TESTS / "lib"))
 
 from cloud import Cloud  # noqa: E402
 from harness import Gateway, auto_route, missing, profile  # noqa: E402
-from shots import BROKEN, LONG, Slow, devices, script  # noqa: E402
+from shots import BROKEN, Slow, Talks, devices, script  # noqa: E402
 from terminal import Top, missing_tmux  # noqa: E402
 
 SIZES = ((80, 24), (132, 40))
 
 
-class Stage:
+class Stage(Talks):
     """The gateway, the terminals that show it, and the folder of what they showed."""
 
     def __init__(self, folder, stack):
@@ -77,13 +77,6 @@ class Stage:
         for top in self.tops:
             top.keys(*keys)
 
-    def talk(self, text, **more):
-        """An answer that goes on until the stage is taken down or the exchange closed."""
-        body = {"model": "auto", "messages": [{"role": "user", "content": text}], **LONG, **more}
-        exchange = self.gw.open("POST", "/v1/chat/completions", body)
-        self.stack.callback(exchange.close)
-        return exchange
-
 
 def idle(s):
     s.shoot("idle", lambda t: "MODELS" in t and "none" in t)
@@ -110,10 +103,7 @@ def loading(s):
 
 def three(s):
     s.gw.cli("switch", "demo-chat", "--wait")
-    streams = [s.talk(f"Tell me a long story {n}") for n in range(2)]
-    for stream in streams:
-        next(stream.events())
-    streams.append(s.talk("And another one"))
+    streams = s.three()
     s.shoot("three", lambda t: "3 under way" in t and "queued" in t and t.text.count("t/s") > 1)
     for stream in streams:
         stream.close()
